@@ -1,0 +1,68 @@
+"""An arm of the study: one classifier a fold, trained in the arm's way and tested on speakers it never met."""
+
+import shutil
+
+import pandas as pd
+import torch
+from pydantic import Field
+
+from ser import classifiers, compute, store, study, synthetic, tracking, training, units
+from ser.masking import Masking
+from ser.params import Section
+from ser.runtime import replacing
+
+
+class Arm(Section):
+    masking: Masking | None
+    share: float = Field(ge=0, lt=1)
+
+
+def run(
+    name,              # of the arm
+    arm,               # Arm
+    real,              # Study: the real clips and the folds
+    classifier,        # ClassifierSettings
+    settings,          # Training
+    seed,              # of weights and batches; the same in every arm
+    generated=None,    # folder of a pack of synthetic clips, or None
+):
+    """Train and test the arm on every fold; write models/arms/<name>, metrics/predictions/<name>.csv and the curves
+    metrics/live/train/<name>."""
+    device = compute.device()
+
+    def work(fold, folder):
+        train, validation = real.clips(fold.train, device), real.clips(fold.validation, device)
+        normalise = train.normaliser()
+        extra = synthetic.clips(generated, fold, real.emotions, device) if generated else None
+        model = classifiers.build(classifier, len(real.emotions), compute.derive_seed(seed, fold.repeat, fold.fold))
+        with tracking.live(folder / "live") as log:
+            epoch = training.fit(
+                model, normalise, training.Sources(train, extra, arm.share), validation, classifier.frames,
+                settings, arm.masking, compute.derive_seed(seed, fold.repeat, fold.fold, 1), log,
+            )
+        test = real.clips(fold.test, device)
+        logits = training.evaluate(model, model, normalise, test, classifier.frames, settings.precision)
+        _predictions(fold, real, logits).to_csv(folder / "predictions.csv", index=False)
+        facts = {"training": fold.training_digest, "epoch": epoch}
+        store.save(folder / "model", model.state_dict() | normalise.tensors(), facts)
+
+    inputs = [*study.FILES, *([f"{generated}/index.csv", f"{generated}/frames.npy"] if generated else [])]
+    folders = units.finish(name, real.folds, work, [arm, classifier, settings, seed, real.emotions], inputs)
+    facts = {"emotions": real.emotions, "classifier": classifier.model_dump(), "arm": arm.model_dump()}
+    store.merge(f"models/arms/{name}", folders, facts)
+    with replacing(f"metrics/predictions/{name}.csv") as temporary:
+        tables = [pd.read_csv(folder / "predictions.csv", dtype=str) for folder in folders]
+        pd.concat(tables).to_csv(temporary, index=False)
+    with replacing(f"metrics/live/train/{name}") as temporary:
+        for folder in folders:
+            shutil.copytree(folder / "live", temporary / folder.name)
+    units.discard(name)
+
+
+def _predictions(fold, real, logits):
+    """The table `repeat,fold,clip,emotion,predicted` and a probability an emotion, for the fold's test clips."""
+    probabilities = pd.DataFrame(torch.softmax(logits, 1).double().numpy().round(6), columns=real.emotions)
+    predicted = [real.emotions[number] for number in logits.argmax(1)]
+    emotion = [real.emotion[clip] for clip in fold.test]
+    table = {"repeat": fold.repeat, "fold": fold.fold, "clip": fold.test, "emotion": emotion, "predicted": predicted}
+    return pd.concat([pd.DataFrame(table), probabilities], axis=1)

@@ -1,0 +1,43 @@
+"""The device, its precision and its random numbers."""
+
+import os
+from math import ceil, cos, pi
+from typing import Literal
+
+import numpy as np
+import torch
+
+Precision = Literal["bf16", "fp32"]
+
+
+def device():
+    """The GPU where there is one, else the CPU; switches PyTorch to deterministic algorithms."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(device, precision):
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def derive_seed(*numbers):
+    """One well-mixed seed from several, for instance (seed, repeat, fold)."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def generator(seed):
+    """A CPU generator, so that what is drawn does not depend on the device."""
+    return torch.Generator().manual_seed(seed)
+
+
+def warmup_cosine(optimizer, updates, warmup=0.05):
+    """Learning rate schedule: linear over the first share `warmup` of `updates`, then a half cosine to zero."""
+    rise = ceil(warmup * updates)
+
+    def factor(update):
+        if update < rise:
+            return (update + 1) / rise
+        return 0.5 * (1 + cos(pi * (update - rise) / max(1, updates - rise)))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

@@ -1,0 +1,149 @@
+"""Denoising diffusion over mel spectrograms, conditioned on time and on an emotion embedding.
+
+DDPM (Ho et al. 2020, arXiv 2006.11239) with the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672), v-prediction
+(Salimans & Ho 2022, arXiv 2202.00512) weighted by min-SNR-5 (Hang et al. 2023, arXiv 2303.09556), classifier-free
+guidance (Ho & Salimans 2022, arXiv 2207.12598), and DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095) to sample.
+"""
+
+import torch
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+from pydantic import Field
+from torch import nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ser import compute
+from ser.params import Section
+from ser.runtime import progress
+
+LOGGED = 50  # points of the loss curve
+
+
+class Fit(Section):
+    frames: int = Field(gt=0)
+    patch: int = Field(gt=0)
+    channels: list[int] = Field(min_length=1)
+    updates: int = Field(ge=LOGGED)
+    batch: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    ema: float = Field(ge=0, lt=1)
+    unconditional: float = Field(ge=0, le=1)
+    precision: compute.Precision
+
+
+class Sample(Section):
+    count: int = Field(gt=0)
+    steps: int = Field(gt=0)
+    guidance: float = Field(ge=0)
+    spread: float = Field(ge=0)
+
+
+class Denoiser(nn.Module):
+    """A compact U-Net (diffusers' UNet2DModel) on `patch` x `patch` cells, attention at its coarsest level."""
+
+    def __init__(self, settings, width):
+        super().__init__()
+        *fine, _ = channels = settings.channels
+        self.patch = settings.patch
+        self.unet = UNet2DModel(
+            in_channels=settings.patch**2,
+            out_channels=settings.patch**2,
+            layers_per_block=1,
+            block_out_channels=channels,
+            down_block_types=["DownBlock2D"] * len(fine) + ["AttnDownBlock2D"],
+            up_block_types=["AttnUpBlock2D"] + ["UpBlock2D"] * len(fine),
+            norm_num_groups=8,
+            attention_head_dim=32,
+            class_embed_type="identity",
+        )
+        self.condition = nn.Linear(width, 4 * channels[0])
+        self.unconditional = nn.Parameter(torch.zeros(4 * channels[0]))
+
+    def forward(self, mels, time, condition, conditioned):
+        """Predicted v `[batch, 1, n_mels, frames]` at `time` [batch]; `condition` [batch, width] is heeded where
+        `conditioned` [batch] is true."""
+        embedded = torch.where(conditioned[:, None], self.condition(condition), self.unconditional)
+        cells = F.pixel_unshuffle(mels, self.patch).contiguous(memory_format=torch.channels_last)
+        return F.pixel_shuffle(self.unet(cells, time, embedded).sample, self.patch)
+
+
+def build(settings, width):
+    return Denoiser(settings, width).to(memory_format=torch.channels_last)
+
+
+def schedule():
+    return DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction")
+
+
+def fit(
+    clips,       # Clips of the training part
+    normalise,   # their statistics
+    conditions,  # [clips, width], the embedding of each clip
+    settings,    # Fit
+    seed,
+    log,         # called with {"loss": ...} LOGGED times
+):
+    """Train a denoiser and return the state of its exponential moving average."""
+    device = clips.start.device
+    generator = compute.generator(seed)
+    torch.manual_seed(seed)
+    model = build(settings, conditions.shape[1]).to(device)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
+    optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, fused=True)
+    rate = compute.warmup_cosine(optimiser, settings.updates)
+    noise_schedule, conditions = schedule(), conditions.to(device)
+    signal = noise_schedule.alphas_cumprod  # SNR = signal / (1 - signal)
+    weight = (signal / (1 - signal)).clamp(max=5) * (1 - signal)
+    total = 0.0
+    for update in progress(range(1, settings.updates + 1), "diffusion", "update"):
+        which = torch.randint(len(clips), (settings.batch,), generator=generator)
+        mels = normalise(clips.random_crops(which.to(device), settings.frames, generator))
+        noise = torch.randn(mels.shape, generator=generator).to(device)
+        time = torch.randint(1000, (settings.batch,), generator=generator)
+        conditioned = torch.rand(settings.batch, generator=generator) >= settings.unconditional
+        noisy = noise_schedule.add_noise(mels, noise, time.to(device))
+        target = noise_schedule.get_velocity(mels, noise, time.to(device))
+        with compute.autocast(device, settings.precision):
+            predicted = model(noisy, time.to(device), conditions[which.to(device)], conditioned.to(device))
+        error = (predicted.float() - target).square().mean((1, 2, 3))
+        loss = (weight[time].to(device) * error).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        rate.step()
+        average.update_parameters(model)
+        total += loss.detach()
+        if update % (settings.updates // LOGGED) == 0:
+            log({"loss": float(total) / (settings.updates // LOGGED)})
+            total = 0.0
+    return average.module.state_dict()
+
+
+@torch.inference_mode()
+def sample(
+    state,       # what `fit` returned
+    n_mels,
+    conditions,  # [count, width]
+    fitted,      # Fit
+    settings,    # Sample
+    generator,   # CPU torch.Generator
+    device,
+    batch=64,
+):
+    """Draw normalised mels `[count, 1, n_mels, frames]`, one a condition."""
+    model = build(fitted, conditions.shape[1]).to(device)
+    model.load_state_dict(state)
+    model.eval()
+    drawn = []
+    for condition in conditions.to(device).split(batch):
+        solver = DPMSolverMultistepScheduler.from_config(schedule().config)
+        solver.set_timesteps(settings.steps, device=device)
+        mels = torch.randn((len(condition), 1, n_mels, fitted.frames), generator=generator).to(device)
+        both = torch.arange(2, device=device).repeat_interleave(len(condition)) == 0
+        for time in solver.timesteps:
+            with compute.autocast(device, fitted.precision):
+                v = model(mels.repeat(2, 1, 1, 1), time.expand(len(both)), condition.repeat(2, 1), both).float()
+            guided, free = v.chunk(2)
+            mels = solver.step(free + settings.guidance * (guided - free), time, mels).prev_sample
+        drawn.append(mels.cpu())
+    return torch.cat(drawn)

@@ -1,0 +1,56 @@
+"""How stages run: atomic writes, progress bars, clear failures."""
+
+import errno
+import os
+import shutil
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ser.errors import InputError
+
+
+@contextmanager
+def replacing(path):
+    """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it is removed.
+
+    The caller creates a file or a folder under the temporary path. A folder replaces the earlier one as a whole.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _remove(temporary)
+    try:
+        yield temporary
+        if temporary.is_dir():
+            _remove(path)
+        os.replace(temporary, path)
+    finally:
+        _remove(temporary)
+
+
+def _remove(path):
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def progress(items=None, name="", unit="it", total=None):
+    """A tqdm bar over `items` on stderr, quiet when stderr is not a terminal."""
+    return tqdm(items, desc=name, unit=unit, total=total, disable=None, dynamic_ncols=True)
+
+
+def stage(main, *arguments):
+    """Run a stage's `main`; expected failures end the process with one readable line and status 1."""
+    try:
+        main(*arguments)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(f"error: no space left on the disk while writing {error.filename or 'outputs'}; "
+                 "free some space and run the same command again, finished work is kept")

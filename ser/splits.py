@@ -1,0 +1,203 @@
+"""Who is trained on, who chooses the epoch, who is tested: the folds, and the checks that nothing leaks.
+
+A split is a table `repeat,fold,clip,role` with role train, validation or test; each clip is test once a repeat.
+Protocols:
+
+- speaker: test speakers are never trained on; folds are balanced by corpus and sex (the headline);
+- loso: as speaker, one speaker a fold;
+- text: test sentences are never trained on;
+- speaker_text: neither the test speakers nor the test sentences are trained on; clips that share one of the two
+  with the test part have no role in that fold;
+- random: stratified by emotion without regard to speakers, as in most published code. It leaks: the same voices
+  are trained on and tested.
+
+Validation clips are held out of the training part by the same rule (whole speakers, whole sentences; in random at
+random). Files with identical bytes stay on one side under every protocol.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from ser.errors import InputError
+from ser.params import Section
+
+ROLES = ("train", "validation", "test")
+COLUMNS = ["repeat", "fold", "clip", "role"]
+LEAKING = ("random",)
+
+
+class Split(Section):
+    protocol: Literal["speaker", "loso", "text", "speaker_text", "random"]
+    folds: int = Field(ge=2)
+    repeats: int = Field(ge=1)
+    validation: float = Field(gt=0, lt=1)
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One (repeat, fold): the clips of each role, in catalogue order."""
+
+    repeat: int
+    fold: int
+    train: list[str]
+    validation: list[str]
+    test: list[str]
+
+    @property
+    def name(self):
+        return f"{self.repeat}-{self.fold}"
+
+    @property
+    def training_digest(self):
+        """Identifies the training part; carried by everything made from it, compared by everything that uses it."""
+        return hashlib.sha256("\n".join(sorted(self.train)).encode()).hexdigest()[:16]
+
+    def same_training(self, digest, what):
+        """Refuse `what` (a model, an embedding, synthetic clips) if it was made from other clips than this fold's."""
+        if digest != self.training_digest:
+            raise InputError(
+                f"{what} was not made from the training part of repeat {self.repeat} fold {self.fold} "
+                f"({digest}, expected {self.training_digest}): using it would leak; run `dvc repro`"
+            )
+
+
+def make(catalogue, settings):
+    """Return the split of the catalogue's clips as a table (see the module's docstring)."""
+    catalogue = catalogue.sort_values("clip", ignore_index=True)
+    rows = []
+    for repeat in range(settings.repeats):
+        rng = np.random.default_rng([settings.seed, repeat])
+        for fold, test, candidates in _PROTOCOLS[settings.protocol](catalogue, settings, rng):
+            validation = _hold_out(catalogue[candidates], settings, rng)
+            role = np.select([test, catalogue["clip"].isin(validation), candidates], ["test", "validation", "train"], "")
+            table = pd.DataFrame({"repeat": repeat, "fold": fold, "clip": catalogue["clip"], "role": role})
+            rows.append(table[role != ""])
+    split = pd.concat(rows, ignore_index=True)
+    check(split, catalogue, settings.protocol)
+    return split
+
+
+def _by(group):
+    def protocol(catalogue, settings, rng):
+        part = _deal(catalogue, group, settings.folds, rng)
+        for fold in range(settings.folds):
+            yield fold, (part == fold).to_numpy(), (part != fold).to_numpy()
+
+    return protocol
+
+
+def _leave_one_speaker_out(catalogue, settings, rng):
+    for fold, speaker in enumerate(catalogue.speaker.unique()):
+        test = (catalogue.speaker == speaker).to_numpy()
+        yield fold, test, ~test
+
+
+def _speaker_and_text(catalogue, settings, rng):
+    texts = min(2, catalogue.groupby("corpus").text.nunique().min())
+    speaker = _deal(catalogue, "speaker", settings.folds, rng).to_numpy()
+    text = _deal(catalogue, "text", texts, rng).to_numpy()
+    for fold in range(settings.folds * texts):
+        same_speaker, same_text = speaker == fold // texts, text == fold % texts
+        yield fold, same_speaker & same_text, ~same_speaker & ~same_text
+
+
+_APART = {
+    "speaker": ["speaker"],
+    "loso": ["speaker"],
+    "text": ["text"],
+    "speaker_text": ["speaker", "text"],
+    "random": [],
+}
+
+_PROTOCOLS = {
+    "speaker": _by("speaker"),
+    "loso": _leave_one_speaker_out,
+    "text": _by("text"),
+    "speaker_text": _speaker_and_text,
+    "random": _by(None),
+}
+
+
+def _deal(catalogue, group, folds, rng):
+    """Deal whole groups (speakers, sentences; single clips for None) to `folds` parts, like cards, and return each
+    clip's part. Cards are sorted by what must be balanced (corpus and sex, or corpus and emotion), shuffled within."""
+    key = _key(catalogue, group)
+    strata = {"speaker": ["corpus", "sex"], "text": ["corpus"], None: ["corpus", "emotion"]}[group]
+    cards = catalogue.assign(key=key, order=key.map(_shuffled(key, rng))).drop_duplicates("key")
+    cards = cards.sort_values([*strata, "order"])
+    if len(cards) < folds:
+        raise InputError(f"params.yaml: `split.folds` is {folds}, but there are only {len(cards)} {group or 'clip'}s")
+    return key.map(dict(zip(cards.key, np.arange(len(cards)) % folds, strict=True)))
+
+
+def _hold_out(candidates, settings, rng):
+    """The clips of the training part that choose the epoch: about `settings.validation` of the groups, at least one,
+    of each corpus."""
+    group = {"random": None, "text": "text"}.get(settings.protocol, "speaker")
+    key = _key(candidates, group)
+    held_out = []
+    for _, corpus in candidates.assign(key=key, order=key.map(_shuffled(key, rng))).groupby("corpus"):
+        groups = corpus.drop_duplicates("key").sort_values("order").key
+        if len(groups) > 1:
+            held_out.extend(groups[: max(1, round(settings.validation * len(groups)))])
+    return candidates["clip"][key.isin(held_out)]
+
+
+def _key(catalogue, group):
+    """What a clip is dealt by; of files with identical bytes, all follow the first."""
+    return catalogue.groupby("sha256")[group or "clip"].transform("first")
+
+
+def _shuffled(key, rng):
+    names = sorted(key.unique())
+    return dict(zip(names, rng.permutation(len(names)), strict=True))
+
+
+def load(path, catalogue, protocol):
+    """Read data/splits.csv, check it against the catalogue and return its folds as a list of Fold."""
+    try:
+        split = pd.read_csv(path, dtype={"clip": str, "role": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable table ({error}); run `dvc repro split`") from None
+    if missing := [column for column in COLUMNS if column not in split]:
+        raise InputError(f"{path}: column {missing[0]} is missing; run `dvc repro split`")
+    check(split, catalogue, protocol)
+    return [
+        Fold(repeat, fold, *(list(rows["clip"][rows.role == role]) for role in ROLES))
+        for (repeat, fold), rows in split.groupby(["repeat", "fold"])
+    ]
+
+
+def check(split, catalogue, protocol):
+    """Refuse a split that leaks: raises InputError for a clip that is unknown, in two roles of a fold or not test
+    exactly once a repeat, for identical files on two sides, for an empty role, and for speakers or sentences on two
+    sides where the protocol keeps them apart."""
+    table = split.merge(catalogue[["clip", "speaker", "text", "sha256"]], on="clip", how="left")
+    _refuse(table[table.sha256.isna() | ~table.role.isin(ROLES)], "is not in the catalogue or has an unknown role")
+    _refuse(table[table.duplicated(["repeat", "fold", "clip"])], "has two roles in one fold")
+    tested = table[table.role == "test"]
+    _refuse(tested[tested.duplicated(["repeat", "clip"])], "is tested twice in one repeat")
+    for repeat, rows in table.groupby("repeat"):
+        _refuse(rows[~rows["clip"].isin(tested["clip"][tested.repeat == repeat])], "is never tested")
+    for (repeat, fold), rows in table.groupby(["repeat", "fold"]):
+        if empty := [role for role in ROLES if not (rows.role == role).any()]:
+            raise InputError(f"split: repeat {repeat} fold {fold} has no {empty[0]} clips; use fewer `split.folds`")
+        for column in ["sha256", *_APART[protocol]]:
+            for kept_out, others in (("test", ["train", "validation"]), ("validation", ["train"])):
+                if (kept_out, column) == ("validation", "text") and protocol == "speaker_text":
+                    continue
+                values = set(rows[column][rows.role == kept_out])
+                crossing = rows[rows.role.isin(others) & rows[column].isin(values)]
+                _refuse(crossing, f"shares its {column} with a {kept_out} clip of the same fold")
+
+
+def _refuse(rows, why):
+    if len(rows):
+        row = rows.iloc[0]
+        raise InputError(f"split: clip {row['clip']} (repeat {row['repeat']} fold {row['fold']}) {why}; run `dvc repro split`")

@@ -1,0 +1,39 @@
+"""Models of all folds in one safetensors file, beside a JSON that says what built them."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from ser.errors import InputError
+from ser.runtime import replacing
+
+
+def save(path, tensors, facts):
+    """Write `tensors` (name -> Tensor) to `path`.safetensors and `facts` to `path`.json."""
+    with replacing(f"{path}.safetensors") as temporary:
+        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary)
+    with replacing(f"{path}.json") as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def merge(path, folders, facts):
+    """Join what `save(folder / "model", ...)` left in each unit's folder, its tensors and facts under the unit's name."""
+    tensors, units = {}, {}
+    for folder in folders:
+        tensors |= {f"{folder.name}/{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+        units[folder.name] = json.loads((folder / "model.json").read_text())
+    save(path, tensors, {**facts, "units": units})
+
+
+def load(path, unit):
+    """Return the tensors and the facts of one unit; raises InputError where the file is missing or damaged."""
+    try:
+        facts = json.loads(Path(f"{path}.json").read_text())["units"][unit]
+        with safe_open(f"{path}.safetensors", "pt") as file:
+            prefix = f"{unit}/"
+            names = [name for name in file.keys() if name.startswith(prefix)]
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}, facts
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise InputError(f"{path}: no readable model of fold {unit} ({error}); run `dvc repro` or `dvc pull`") from None

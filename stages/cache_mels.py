@@ -1,0 +1,28 @@
+"""Mel spectrograms of every clip in the catalogue, packed: data/mels."""
+
+import os
+
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+from ser import audio, catalogue, mels, packs, params
+from ser.runtime import progress, stage
+
+
+def main():
+    sound, settings = params.read("audio", audio.Audio), params.read("mels", mels.Mels)
+    table = catalogue.load("data/catalogue.csv")
+
+    def mel(path):
+        return mels.melspectrogram(audio.load(path, sound), sound.sample_rate, settings)
+
+    with threadpool_limits(1):
+        spectra = Parallel(os.cpu_count(), prefer="threads", return_as="generator")(
+            delayed(mel)(path) for path in table.path
+        )
+        clips = progress(zip(table["clip"], spectra, strict=True), "cache_mels", "clip", len(table))
+        packs.write("data/mels", (({"clip": clip}, frames) for clip, frames in clips))
+
+
+if __name__ == "__main__":
+    stage(main)

@@ -1,0 +1,39 @@
+"""A generator fitted to every fold's training clips and their embeddings: models/generators/GENERATOR and its loss."""
+
+import importlib
+import shutil
+import sys
+
+from ser import compute, params, store, study, tracking, units
+from ser.runtime import replacing, stage
+
+
+def main(name):
+    generator = importlib.import_module(f"ser.generators.{name}")
+    settings = params.read(f"generators.{name}.fit", generator.Fit)
+    seed = params.read("seed", int)
+    real = study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
+    device = compute.device()
+
+    def work(fold, folder):
+        embeddings, made = store.load("data/embeddings", fold.name)
+        fold.same_training(made["training"], "data/embeddings")
+        clips = real.clips(fold.train, device)
+        with tracking.live(folder / "live") as log:
+            state = generator.fit(
+                clips, clips.normaliser(), embeddings["features"], settings,
+                compute.derive_seed(seed, fold.repeat, fold.fold, 2), log,
+            )
+        store.save(folder / "model", state | clips.normaliser().tensors(), {"training": fold.training_digest})
+
+    files = [*study.FILES, "data/embeddings.safetensors"]
+    folders = units.finish(f"fit-{name}", real.folds, work, [settings, seed, real.emotions], files)
+    store.merge(f"models/generators/{name}", folders, {"emotions": real.emotions, "fit": settings.model_dump()})
+    with replacing(f"metrics/live/fit/{name}") as temporary:
+        for folder in folders:
+            shutil.copytree(folder / "live", temporary / folder.name)
+    units.discard(f"fit-{name}")
+
+
+if __name__ == "__main__":
+    stage(main, *sys.argv[1:])

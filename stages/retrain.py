@@ -1,0 +1,14 @@
+"""The arm of a generator: as `train`, on real and synthetic clips."""
+
+import sys
+
+from ser.runtime import stage
+from stages import train
+
+
+def main(generator):
+    train.main(generator, f"data/synthetic/{generator}")
+
+
+if __name__ == "__main__":
+    stage(main, *sys.argv[1:])

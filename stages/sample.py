@@ -1,0 +1,52 @@
+"""Synthetic mels of every emotion and fold, packed like real ones, in dB: data/synthetic/GENERATOR."""
+
+import importlib
+import sys
+
+from ser import compute, embedding, packs, params, store, study, units
+from ser.batches import Normaliser
+from ser.runtime import stage
+
+
+def main(name):
+    generator = importlib.import_module(f"ser.generators.{name}")
+    fitted = params.read(f"generators.{name}.fit", generator.Fit)
+    settings = params.read(f"generators.{name}.sample", generator.Sample)
+    seed = params.read("seed", int)
+    real = study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
+    device = compute.device()
+
+    def work(fold, folder):
+        embeddings, made = store.load("data/embeddings", fold.name)
+        fold.same_training(made["training"], "data/embeddings")
+        state, made = store.load(f"models/generators/{name}", fold.name)
+        fold.same_training(made["training"], f"models/generators/{name}")
+        normalise = Normaliser(state.pop("mean"), state.pop("std"))
+        emotion = real.clips(fold.train, device).emotion.cpu()
+
+        def clips():
+            for number, label in enumerate(real.emotions):
+                draws = compute.generator(compute.derive_seed(seed, fold.repeat, fold.fold, 3, number))
+                conditions = embedding.vary(
+                    embeddings["features"][emotion == number], embeddings["centroids"][number],
+                    settings.count, settings.spread, draws,
+                )
+                mels = generator.sample(state, len(normalise.mean), conditions, fitted, settings, draws, device)
+                for take, mel in enumerate(normalise.to_db(mels[:, 0])):
+                    row = {
+                        "clip": f"{name}/{fold.name}/{label}-{take:04d}", "repeat": fold.repeat, "fold": fold.fold,
+                        "emotion": label, "training": fold.training_digest,
+                    }
+                    yield row, mel.T.numpy()
+
+        packs.write(folder / "pack", clips())
+
+    files = [*study.FILES, "data/embeddings.safetensors", f"models/generators/{name}.safetensors"]
+    ingredients = [fitted, settings, seed, real.emotions]
+    folders = units.finish(f"sample-{name}", real.folds, work, ingredients, files)
+    packs.join(f"data/synthetic/{name}", [folder / "pack" for folder in folders])
+    units.discard(f"sample-{name}")
+
+
+if __name__ == "__main__":
+    stage(main, *sys.argv[1:])

@@ -1,0 +1,21 @@
+"""The folds: data/splits.csv, of the clips that carry one of the chosen emotions."""
+
+from typing import Literal
+
+from ser import catalogue, params, splits
+from ser.runtime import replacing, stage
+
+
+def main():
+    emotions, settings = params.read("emotions", list[Literal[catalogue.EMOTIONS]]), params.read("split", splits.Split)
+    table = catalogue.load("data/catalogue.csv")
+    chosen = table[table.emotion.isin(emotions)]
+    split = splits.make(chosen, settings)
+    with replacing("data/splits.csv") as temporary:
+        split.to_csv(temporary, index=False)
+    print(f"{len(chosen)} clips of {chosen.speaker.nunique()} speakers, {settings.protocol} protocol")
+    print(split.pivot_table(index=["repeat", "fold"], columns="role", values="clip", aggfunc="count"))
+
+
+if __name__ == "__main__":
+    stage(main)

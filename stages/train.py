@@ -1,0 +1,24 @@
+"""An arm: its classifiers, predictions and curves (models/arms, metrics/predictions, metrics/live/train)."""
+
+import sys
+
+from ser import arms, params, study
+from ser.classifiers import ClassifierSettings
+from ser.runtime import stage
+from ser.training import Training
+
+
+def main(arm, generated=None):
+    arms.run(
+        arm,
+        params.read(f"arms.{arm}", arms.Arm),
+        study.load(params.read("emotions", list[str]), params.read("split.protocol", str)),
+        params.read("classifier", ClassifierSettings),
+        params.read("training", Training),
+        params.read("seed", int),
+        generated,
+    )
+
+
+if __name__ == "__main__":
+    stage(main, *sys.argv[1:])
