@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision import models
 
+from ser import compute
 from ser.errors import InputError
 from ser.params import Section
 
@@ -45,6 +46,19 @@ def build(settings, emotions, seed):
     """A Classifier for `emotions` classes, its initial weights determined by `seed`, in channels_last layout."""
     torch.manual_seed(seed)
     return Classifier(settings, emotions).to(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def evaluate(model, function, normalise, clips, frames, precision, batch=128):
+    """Apply `function` (the model, or its `embed`) to the centre crop of every clip: `[clips, ...]` float32, CPU."""
+    model.eval()
+    device = clips.start.device
+    outputs = []
+    for which in torch.arange(len(clips), device=device).split(batch):
+        mels = normalise(clips.crops(which, frames, 0.5)).contiguous(memory_format=torch.channels_last)
+        with compute.autocast(device, precision):
+            outputs.append(function(mels).float().cpu())
+    return torch.cat(outputs)
 
 
 def _resnet(name):

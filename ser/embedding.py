@@ -3,7 +3,7 @@ generators (Kim & Lee 2024, section 3: the penultimate layer of the emotion clas
 
 import torch
 
-from ser import classifiers, store, training
+from ser import classifiers, store
 from ser.batches import Normaliser
 
 
@@ -14,7 +14,7 @@ def features(fold, clips, classifier, emotions, precision, model="models/arms/ba
     normalise = Normaliser(tensors.pop("mean").to(clips.start.device), tensors.pop("std").to(clips.start.device))
     net = classifiers.build(classifier, emotions, seed=0).to(clips.start.device)
     net.load_state_dict(tensors)
-    return training.evaluate(net, net.embed, normalise, clips, classifier.frames, precision)
+    return classifiers.evaluate(net, net.embed, normalise, clips, classifier.frames, precision)
 
 
 def standardise(features):

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ser.errors import InputError
 
 PATH = Path("params.yaml")
+SECTIONS = (
+    "seed", "study", "corpora", "emotions", "audio", "mels", "split", "classifier", "training", "arms", "generators",
+)
 
 
 class Section(BaseModel):
@@ -27,6 +30,9 @@ def load(path=PATH):
         raise InputError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping of sections, found {type(values).__name__}")
+    for name in values:
+        if name not in SECTIONS:
+            raise InputError(f"{path}: {_unknown(name, SECTIONS)}")
     return values
 
 
@@ -53,15 +59,18 @@ def check(value, kind, key=""):
 
 
 def _describe(problem, kind, key):
-    *parents, last = problem["loc"] or ("",)
     path = ".".join(str(part) for part in (key, *problem["loc"]) if part != "")
     if problem["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(last), _field_names(kind), n=1)
-        return f"unknown key `{path}`" + (f", did you mean `{close[0]}`?" if close else "; see the comments in the file")
+        return _unknown(path, _field_names(kind))
     if problem["type"] == "missing":
         return f"key `{path}` is missing"
     hint = " (write 0.0001, not 1e-4: YAML reads the latter as text)" if problem["type"] == "float_type" else ""
     return f"key `{path}`: {problem['msg']}, found {problem['input']!r}{hint}"
+
+
+def _unknown(path, known):
+    close = difflib.get_close_matches(str(path).rpartition(".")[2], known, n=1)
+    return f"unknown key `{path}`" + (f", did you mean `{close[0]}`?" if close else "; see the comments in the file")
 
 
 def _field_names(kind):

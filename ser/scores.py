@@ -7,8 +7,10 @@ two arms speaker by speaker.
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from ser.errors import InputError
+from ser.params import Section
 
 METRICS = ("ua", "wa", "f1")
 REFERENCES = ("baseline", "masked")
@@ -19,6 +21,12 @@ PROTOCOLS = {
     "speaker_text": "speakers and sentences apart",
     "random": "random split (leaks: test speakers are in training)",
 }
+
+
+class Comparison(Section):
+    arms: list[str] = Field(min_length=1)
+    generators: list[str]
+    resamples: int = Field(gt=0)
 
 
 def read_predictions(path, emotions):
@@ -40,14 +48,6 @@ def read_predictions(path, emotions):
     chosen = probability[np.arange(len(table)), table["predicted"].map(emotions.index)]
     _refuse(path, chosen < probability.max(axis=1), "predicted is not the most probable emotion")
     _refuse(path, table.duplicated(["repeat", "clip"]), "this clip was already predicted in this repeat")
-    return table
-
-
-def read_history(path):
-    """Learning curves of one arm: `repeat, fold, epoch, train_loss, validation_loss, validation_ua`."""
-    columns = ["repeat", "fold", "epoch", "train_loss", "validation_loss", "validation_ua"]
-    table = _read(path, columns, numeric=columns)
-    _refuse(path, table.duplicated(["repeat", "fold", "epoch"]), "this epoch of this fold was already listed")
     return table
 
 
@@ -255,7 +255,7 @@ def runs(history, column):
 
 def learning_curves(histories):
     """Mean validation UA over folds and repeats, `epoch` and a column an arm, of {arm: as of
-    `read_history`}."""
+    `tracking.read`}."""
     curves = {arm: runs(history, "validation_ua").mean(axis=1) for arm, history in histories.items()}
     return pd.DataFrame(curves).rename_axis("epoch").reset_index().astype({"epoch": int})
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 
 from ser.errors import InputError
 from ser.runtime import replacing
@@ -13,7 +14,7 @@ from ser.runtime import replacing
 def save(path, tensors, facts):
     """Write `tensors` (name -> Tensor) to `path`.safetensors and `facts` to `path`.json."""
     with replacing(f"{path}.safetensors") as temporary:
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary)
+        temporary.write_bytes(serialise({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}))
     with replacing(f"{path}.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n")
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ser.errors import InputError
+
 
 @contextmanager
 def live(folder):
@@ -24,7 +26,7 @@ def live(folder):
 def read(folder):
     """The curves of all folds under `folder` as a table: `repeat,fold,epoch` and a column a figure."""
     tables = []
-    for fold in sorted(path for path in Path(folder).iterdir() if path.is_dir()):
+    for fold in sorted(path for path in Path(folder).glob("*-*") if path.is_dir()):
         repeat, number = map(int, fold.name.split("-"))
         figures = {
             path.stem: pd.read_csv(path, sep="\t", index_col="step")[path.stem]
@@ -32,4 +34,6 @@ def read(folder):
         }
         table = pd.DataFrame(figures).reset_index(names="epoch")
         tables.append(table.assign(repeat=repeat, fold=number, epoch=table.epoch + 1))
+    if not tables:
+        raise InputError(f"{folder}: no curves of training there; make them with `dvc repro`")
     return pd.concat(tables, ignore_index=True)

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from ser import compute
+from ser.classifiers import evaluate
 from ser.masking import mask
 from ser.params import Section
 from ser.runtime import progress
@@ -115,19 +116,6 @@ def fit(
             break
     model.load_state_dict(best_state)
     return best_epoch
-
-
-@torch.inference_mode()
-def evaluate(model, function, normalise, clips, frames, precision, batch=128):
-    """Apply `function` (the model, or its `embed`) to the centre crop of every clip: `[clips, ...]` float32, CPU."""
-    model.eval()
-    device = clips.start.device
-    outputs = []
-    for which in torch.arange(len(clips), device=device).split(batch):
-        mels = normalise(clips.crops(which, frames, 0.5)).contiguous(memory_format=torch.channels_last)
-        with compute.autocast(device, precision):
-            outputs.append(function(mels).float().cpu())
-    return torch.cat(outputs)
 
 
 def mean_recall(predicted, emotion):

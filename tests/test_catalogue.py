@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser import catalogue, params
+from ser import catalogue, params, survey
 from ser.corpora import emodb, ravdess
 from ser.errors import InputError
 from stages import catalogue as stage
@@ -97,7 +97,7 @@ def test_other_names_are_not_ravdess_speech(name):
 def test_a_row_a_clip():
     write("08a01Wa.wav", np.tile(TONE, 2))
     write("03a01Fa.wav")
-    table = catalogue.build(Path(), ["emodb"])
+    table = survey.build(Path(), ["emodb"])
     assert tuple(table.columns) == catalogue.COLUMNS
     assert list(table["clip"]) == ["emodb/03a01Fa", "emodb/08a01Wa"]
     assert list(table["path"]) == ["data/corpora/emodb/wav/03a01Fa.wav", "data/corpora/emodb/wav/08a01Wa.wav"]
@@ -121,7 +121,7 @@ def test_every_unusable_file_is_listed_with_its_reason():
     (CLIPS / "more").mkdir()
     shutil.copy(CLIPS / "03a01Fa.wav", CLIPS / "more")
     with pytest.raises(InputError) as error:
-        catalogue.build(Path(), ["emodb"])
+        survey.build(Path(), ["emodb"])
     first, *lines = str(error.value).splitlines()
     assert first == "11 of 12 files cannot be used; repair or remove them:"
     reasons = dict(line.strip().removeprefix(f"{CLIPS}/").split(": ", 1) for line in lines)
@@ -142,14 +142,14 @@ def test_every_unusable_file_is_listed_with_its_reason():
 
 def test_a_corpus_without_clips_says_how_to_get_them():
     with pytest.raises(InputError, match="corpora/emodb holds no wav files; run `dvc repro download@emodb`"):
-        catalogue.build(Path(), ["emodb"])
+        survey.build(Path(), ["emodb"])
 
 
 def test_identical_files_are_found():
     write("03a01Fa.wav")
     write("03a01Na.wav")
     write("03a01Wa.wav", TONE / 2)
-    assert catalogue.duplicates(catalogue.build(Path(), ["emodb"])) == [["emodb/03a01Fa", "emodb/03a01Na"]]
+    assert catalogue.duplicates(survey.build(Path(), ["emodb"])) == [["emodb/03a01Fa", "emodb/03a01Na"]]
 
 
 # Reading
@@ -164,7 +164,7 @@ def written():
 
 
 def test_what_is_written_is_read_again(written):
-    pd.testing.assert_frame_equal(catalogue.load(written), catalogue.build(Path(), ["emodb"]))
+    pd.testing.assert_frame_equal(catalogue.load(written), survey.build(Path(), ["emodb"]))
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_no_corpus_selected(monkeypatch):
 def test_the_real_corpora(mirror):
     shutil.rmtree("data/corpora")
     Path("data/corpora").symlink_to(mirror)
-    table = catalogue.build(Path(), ["emodb", "ravdess"])
+    table = survey.build(Path(), ["emodb", "ravdess"])
     clips = dict(list(table.groupby("corpus")))
     speakers = {corpus: set(part["speaker"]) for corpus, part in clips.items()}
     assert {corpus: len(part) for corpus, part in clips.items()} == {"emodb": 535, "ravdess": 1440}

@@ -1,0 +1,23 @@
+# Two commands do everything: `make demo` runs the whole experiment on a small generated corpus, `make test` the tests.
+# Each creates .venv from the pinned requirements by itself.
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: install demo test lint
+
+install: .venv/installed
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+demo: install
+	python -m experiments demo
+
+test: install
+	python -m pytest
+
+lint: install
+	ruff check .

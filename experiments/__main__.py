@@ -1,0 +1,58 @@
+"""Run a named experiment beside the workspace: `python -m experiments NAME [KEY=VALUE ...]`.
+
+An experiment is a file of overrides of params.yaml, experiments/NAME.yaml; further overrides may follow its name. It
+becomes a DVC experiment of that name (`dvc exp show`, `dvc exp apply NAME`), and its table is printed at the end.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import dvc.api
+import yaml
+
+from ser import params, schema, scores
+from ser.runtime import stage
+
+HERE = Path(__file__).parent
+
+
+def main():
+    names = sorted(path.stem for path in HERE.glob("*.yaml"))
+    parser = argparse.ArgumentParser("python -m experiments", description=__doc__.split("\n")[0])
+    parser.add_argument("name", choices=names)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for `dvc exp run -S`")
+    arguments = parser.parse_args()
+    changes = yaml.safe_load((HERE / f"{arguments.name}.yaml").read_text())
+    schema.check(merged(params.load(), changes))
+    overrides = [f"{key}={json.dumps(value)}" for key, value in flattened(changes)] + arguments.overrides
+    command = ["dvc", "exp", "run", "--temp", "--force", "--name", arguments.name]
+    done = subprocess.run([*command, *(part for override in overrides for part in ("-S", override))])
+    if done.returncode:
+        sys.exit(done.returncode)
+    summary, details = (
+        json.loads(dvc.api.read(f"metrics/{name}.json", rev=arguments.name)) for name in ("compare", "details")
+    )
+    print(scores.table(summary, details))
+
+
+def merged(values, changes):
+    """`values` with `changes` in place of what they name; lists and plain values are replaced as a whole."""
+    if not (isinstance(values, dict) and isinstance(changes, dict)):
+        return changes
+    return values | {key: merged(values.get(key), change) for key, change in changes.items()}
+
+
+def flattened(changes, prefix=""):
+    """Pairs of a dotted key and its value."""
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+if __name__ == "__main__":
+    stage(main)

@@ -1,0 +1,47 @@
+"""The whole of params.yaml: every section with the type its users read it as."""
+
+import importlib
+from typing import Literal
+
+from ser import params
+from ser.arms import Arm
+from ser.audio import Audio
+from ser.catalogue import EMOTIONS
+from ser.classifiers import ClassifierSettings
+from ser.mels import Mels
+from ser.scores import Comparison
+from ser.splits import Split
+from ser.training import Training
+
+
+class Params(params.Section):
+    seed: int
+    study: Comparison
+    corpora: dict[str, bool]
+    emotions: list[Literal[EMOTIONS]]
+    audio: Audio
+    mels: Mels
+    split: Split
+    classifier: ClassifierSettings
+    training: Training
+    arms: dict[str, Arm]
+    generators: dict[str, dict]
+
+
+def check(values):
+    """Refuse values of params.yaml, as a nested dict, that no stage would accept; InputError names every such key."""
+    whole = params.check(values, Params)
+    for name in [*whole.study.arms, *whole.study.generators]:
+        params.check(values["arms"].get(name), Arm, f"arms.{name}")
+    for name in whole.study.generators:
+        module = importlib.import_module(f"ser.generators.{name}")
+        settings = values["generators"].get(name)
+        params.check(settings, _generator(module), f"generators.{name}")
+
+
+def _generator(module):
+    class Generator(params.Section):
+        fit: module.Fit
+        sample: module.Sample
+
+    return Generator

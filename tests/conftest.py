@@ -1,0 +1,81 @@
+import os
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ser import catalogue, packs, splits, study
+
+ROOT = Path(__file__).parents[1]
+EMOTIONS = ["anger", "neutral", "sadness"]
+
+
+@pytest.fixture(scope="session")
+def mirror(tmp_path_factory):
+    """A folder that holds the real emodb/ and ravdess/, or a skip.
+
+    Taken from SER_MIRROR, or rebuilt from a packed copy beside the repository where there is one.
+    """
+    corpora = ("emodb", "ravdess")
+    if "SER_MIRROR" in os.environ:
+        folder = Path(os.environ["SER_MIRROR"]).absolute()
+    elif (restore := ROOT.parent / "shared" / "corpora" / "restore.py").exists():
+        folder = tmp_path_factory.mktemp("mirror")
+        subprocess.run([sys.executable, restore, folder], check=True, stdout=subprocess.DEVNULL)
+    else:
+        folder = None
+    if folder is None or not all((folder / corpus).is_dir() for corpus in corpora):
+        pytest.skip("no real corpora at hand: set SER_MIRROR to a folder that holds emodb/ and ravdess/")
+    return folder
+
+
+@pytest.fixture
+def table():
+    """A catalogue: two corpora of four speakers each, who say two sentences in three emotions; 48 clips."""
+    rows = []
+    for corpus, speaker, emotion, text in product(("emodb", "ravdess"), range(1, 5), EMOTIONS, ("a", "b")):
+        name = f"{speaker:02}{text}-{emotion}"
+        rows.append(
+            {
+                "clip": f"{corpus}/{name}",
+                "corpus": corpus,
+                "path": f"data/corpora/{corpus}/{name}.wav",
+                "speaker": f"{corpus}-{speaker:02}",
+                "sex": ["female", "male"][speaker % 2],
+                "emotion": emotion,
+                "text": f"{corpus}-{text}",
+                "intensity": "normal",
+                "seconds": 1.0,
+                "sample_rate": 16000,
+                "sha256": f"{len(rows):064x}",
+            }
+        )
+    return pd.DataFrame(rows, columns=catalogue.COLUMNS).sort_values("clip", ignore_index=True)
+
+
+@pytest.fixture
+def mels(table):
+    """Spectra of the catalogue's clips, 8 mels, 10 to 29 frames: other bands are louder in every emotion."""
+    rng = np.random.default_rng(0)
+    spectra = {}
+    for clip, emotion in zip(table["clip"], table.emotion, strict=True):
+        spectra[clip] = rng.normal(-60, 5, (rng.integers(10, 30), 8)).clip(-80, 0)
+        band = 2 * EMOTIONS.index(emotion)
+        spectra[clip][:, band : band + 2] += 30
+    return spectra
+
+
+@pytest.fixture
+def toy(table, mels, tmp_path, monkeypatch):
+    """A project in the working folder: `table`, `mels` and four folds, speakers apart; returns its Study."""
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    table.to_csv("data/catalogue.csv", index=False)
+    settings = splits.Split(protocol="speaker", folds=4, repeats=1, validation=0.3, seed=0)
+    splits.make(table, settings).to_csv("data/splits.csv", index=False)
+    packs.write("data/mels", (({"clip": clip}, frames) for clip, frames in mels.items()))
+    return study.load(EMOTIONS, "speaker")

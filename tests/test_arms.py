@@ -1,0 +1,295 @@
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from ser import arms, classifiers, embedding, packs, store, study, training, units
+from ser.errors import InputError
+from ser.generators import diffusion
+from ser.masking import Masking
+from ser.training import Training
+from tests.conftest import EMOTIONS
+
+BASELINE = arms.Arm(masking=None, share=0.0)
+MASKED = arms.Arm(
+    masking=Masking(probability=0.7, time=0.1, frequency=0.15, shift=0.1, noise=0.01, scale=0.1), share=0.0
+)
+GENERATED = arms.Arm(masking=None, share=0.3)
+CLASSIFIER = classifiers.ClassifierSettings(
+    arch="resnet18", pretrained="none", frames=16, resize=None, dropout=0.2
+)
+SETTINGS = Training(
+    epochs=2,
+    batch=8,
+    optimiser="adamw",
+    learning_rate=0.01,
+    weight_decay=0.05,
+    label_smoothing=0.1,
+    patience=5,
+    precision="fp32",
+)
+DIFFUSION = diffusion.Fit(
+    frames=16,
+    patch=4,
+    channels=[8, 32],
+    updates=50,
+    batch=2,
+    learning_rate=0.001,
+    ema=0.9,
+    unconditional=0.1,
+    precision="fp32",
+)
+SYNTHETIC = "data/synthetic/diffusion"
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """A classifier with a body of one convolution in place of the ResNet."""
+
+    def body(pretrained):
+        layers = (
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d((8, 1)),
+            nn.Flatten(),
+        )
+        return nn.Sequential(*layers), 32
+
+    monkeypatch.setitem(classifiers._BODIES, "resnet18", body)
+
+
+def run(name, real, arm=BASELINE, generated=None, seed=0):
+    arms.run(name, arm, real, CLASSIFIER, SETTINGS, seed, generated)
+
+
+def synthesise(folds):
+    rng = np.random.default_rng(0)
+    packs.write(
+        SYNTHETIC,
+        (
+            (
+                {
+                    "clip": f"diffusion/{fold.name}/{emotion}",
+                    "repeat": fold.repeat,
+                    "fold": fold.fold,
+                    "emotion": emotion,
+                    "training": fold.training_digest,
+                },
+                rng.uniform(-80, 0, (16, 8)),
+            )
+            for fold in folds
+            for emotion in EMOTIONS
+        ),
+    )
+
+
+def predictions(name):
+    return pd.read_csv(f"metrics/predictions/{name}.csv")
+
+
+def outputs(name):
+    live = [path for path in sorted(Path(f"metrics/live/train/{name}").rglob("*")) if path.is_file()]
+    others = [
+        f"models/arms/{name}.safetensors",
+        f"models/arms/{name}.json",
+        f"metrics/predictions/{name}.csv",
+    ]
+    return {str(path): Path(path).read_bytes() for path in [*others, *live]}
+
+
+def test_every_clip_is_predicted_once_by_the_fold_that_tests_it(toy):
+    run("baseline", toy)
+    table = predictions("baseline")
+    assert list(table.columns) == ["repeat", "fold", "clip", "emotion", "predicted", *EMOTIONS]
+    for fold in toy.folds:
+        assert list(table["clip"][table.fold == fold.fold]) == fold.test
+    assert list(table.emotion) == [toy.emotion[clip] for clip in table["clip"]]
+    assert (table[EMOTIONS].sum(axis=1) - 1).abs().max() < 1e-5
+    assert list(table.predicted) == list(table[EMOTIONS].idxmax(axis=1))
+
+
+def test_model_and_curves_of_every_fold_are_kept(toy):
+    run("baseline", toy)
+    for fold in toy.folds:
+        tensors, facts = store.load("models/arms/baseline", fold.name)
+        assert facts["training"] == fold.training_digest
+        assert 1 <= facts["epoch"] <= SETTINGS.epochs
+        normalise = toy.clips(fold.train, "cpu").normaliser()
+        assert torch.equal(tensors["mean"], normalise.mean) and torch.equal(tensors["std"], normalise.std)
+        curve = Path("metrics/live/train/baseline", fold.name, "plots/metrics/validation_ua.tsv")
+        assert len(pd.read_csv(curve, sep="\t")) == SETTINGS.epochs
+    facts = json.loads(Path("models/arms/baseline.json").read_text())
+    assert facts["emotions"] == EMOTIONS
+    assert facts["arm"] == BASELINE.model_dump() and facts["classifier"] == CLASSIFIER.model_dump()
+    assert not (units.ROOT / "baseline").exists()
+
+
+def test_the_predictions_are_those_of_the_kept_model(toy):
+    run("baseline", toy)
+    fold = toy.folds[1]
+    tensors, _ = store.load("models/arms/baseline", fold.name)
+    clips = toy.clips(fold.test, "cpu")
+    normalise = toy.clips(fold.train, "cpu").normaliser()
+    model = classifiers.build(CLASSIFIER, 3, seed=9)
+    model.load_state_dict({name: tensor for name, tensor in tensors.items() if name not in ("mean", "std")})
+    logits = classifiers.evaluate(model, model, normalise, clips, CLASSIFIER.frames, SETTINGS.precision)
+    table = predictions("baseline")
+    np.testing.assert_allclose(table[EMOTIONS][table.fold == 1], logits.softmax(1), atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bytes(toy):
+    run("baseline", toy)
+    first = outputs("baseline")
+    run("baseline", toy)
+    again = outputs("baseline")
+    assert first.keys() == again.keys() and len(first) > 3 + 3 * len(toy.folds)
+    assert {path for path in first if first[path] != again[path]} == set()
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_the_same(toy, monkeypatch):
+    run("baseline", toy)
+    whole, fit, folds = outputs("baseline"), training.fit, []
+
+    def stopped(*arguments):
+        folds.append(1)
+        if len(folds) == 3:
+            raise KeyboardInterrupt
+        return fit(*arguments)
+
+    monkeypatch.setattr(training, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run("baseline", toy)
+    assert outputs("baseline") == whole
+    run("baseline", toy)
+    assert len(folds) == 5  # two, one that was stopped, and the two that were left
+    after = outputs("baseline")
+    assert {path for path in whole if whole[path] != after[path]} == set()
+
+
+def test_arms_start_from_the_same_weights_and_statistics(toy, monkeypatch):
+    starts = []
+
+    def remember(model, normalise, *_):
+        tensors = model.state_dict() | normalise.tensors()
+        starts.append({name: tensor.clone() for name, tensor in tensors.items()})
+        return 1
+
+    monkeypatch.setattr(training, "fit", remember)
+    synthesise(toy.folds)
+    run("baseline", toy)
+    run("masked", toy, MASKED)
+    run("diffusion", toy, GENERATED, SYNTHETIC)
+    baseline, *others = (starts[:4], starts[4:8], starts[8:])
+    for other in others:
+        for mine, its in zip(baseline, other, strict=True):
+            assert all(torch.equal(mine[name], its[name]) for name in mine)
+    assert not torch.equal(baseline[0]["head.weight"], baseline[1]["head.weight"])
+
+
+def test_arms_end_with_other_weights(toy):
+    synthesise(toy.folds)
+    run("baseline", toy)
+    run("masked", toy, MASKED)
+    run("diffusion", toy, GENERATED, SYNTHETIC)
+    weights = [
+        store.load(f"models/arms/{name}", "0-0")[0]["head.weight"]
+        for name in ("baseline", "masked", "diffusion")
+    ]
+    assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_synthetic_clips_of_another_split_are_refused(toy):
+    first, second, *rest = toy.folds
+    synthesise([replace(first, train=second.train), second, *rest])
+    with pytest.raises(
+        InputError, match=f"^{SYNTHETIC}: a synthetic clip was not made from the training part"
+    ):
+        run("diffusion", toy, GENERATED, SYNTHETIC)
+    assert not Path("models/arms").exists() and not Path("metrics/predictions").exists()
+
+
+# Leaks
+
+
+def made_by_first_fold(toy):
+    """All that is made for the first fold before its test: normaliser, classifiers, embeddings, generator."""
+    first = study.Study(toy.emotions, toy.emotion, toy.folds[:1])
+    fold = first.folds[0]
+    synthesise([fold])
+    run("baseline", first)
+    run("diffusion", first, GENERATED, SYNTHETIC)
+    clips = first.clips(fold.train, "cpu")
+    features = embedding.standardise(embedding.features(fold, clips, CLASSIFIER, 3, "fp32"))
+    made = {
+        "features": features,
+        "centroids": embedding.centroids(features, clips.emotion, 3),
+        **diffusion.fit(clips, clips.normaliser(), features, DIFFUSION, 0, lambda _: None),
+    }
+    for arm in ("baseline", "diffusion"):
+        made |= {
+            f"{arm}/{name}": tensor for name, tensor in store.load(f"models/arms/{arm}", fold.name)[0].items()
+        }
+    return {name: tensor.numpy().tobytes() for name, tensor in made.items()}
+
+
+@pytest.mark.parametrize(("role", "shows"), [("test", False), ("validation", None), ("train", True)])
+def test_a_marker_planted_in_test_clips_changes_nothing_but_their_predictions(toy, mels, role, shows):
+    """The same done to training clips shows in everything, so the marker would be seen."""
+    clean, before = made_by_first_fold(toy), predictions("baseline")
+    marked = getattr(toy.folds[0], role)
+    packs.write(
+        "data/mels",
+        (
+            ({"clip": clip}, np.full_like(frames, 5e4) if clip in marked else frames)
+            for clip, frames in mels.items()
+        ),
+    )
+    planted, after = made_by_first_fold(study.load(EMOTIONS, "speaker")), predictions("baseline")
+    changed = {name for name in clean if clean[name] != planted[name]}
+    if shows:
+        assert {
+            "features",
+            "centroids",
+            "condition.weight",
+            "baseline/mean",
+            "baseline/head.weight",
+            "diffusion/mean",
+            "diffusion/head.weight",
+        } <= changed
+    elif role == "test":
+        assert changed == set()
+        assert not after.equals(before)
+    else:
+        assert not {"baseline/mean", "baseline/std", "diffusion/mean", "diffusion/std"} & changed
+
+
+def test_validation_and_test_clips_are_never_trained_on(toy, monkeypatch):
+    seen, fit = [], training.fit
+
+    def watch(model, normalise, sources, validation, *rest):
+        seen.append((sources.clips(), validation))
+        return fit(model, normalise, sources, validation, *rest)
+
+    monkeypatch.setattr(training, "fit", watch)
+    run("baseline", toy)
+    for fold, (trained, validation) in zip(toy.folds, seen, strict=True):
+        assert torch.equal(trained.frames, toy.clips(fold.train, "cpu").frames)
+        assert torch.equal(validation.frames, toy.clips(fold.validation, "cpu").frames)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=FileNotFoundError, reason="units.fingerprint does not expect missing files"
+)
+@pytest.mark.parametrize("path", ["data/mels/frames.npy", f"{SYNTHETIC}/index.csv"])
+def test_a_missing_input_says_what_to_do(toy, path):
+    synthesise(toy.folds)
+    os.remove(path)
+    with pytest.raises(InputError, match="run `dvc repro`"):
+        run("diffusion", toy, GENERATED, SYNTHETIC)

@@ -1,0 +1,182 @@
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from ser import batches, compute
+from ser.generators import diffusion
+
+N_MELS, FRAMES, WIDTH = 8, 8, 2
+FIT = diffusion.Fit(
+    frames=FRAMES,
+    patch=2,
+    channels=[8, 32],
+    updates=50,
+    batch=8,
+    learning_rate=0.002,
+    ema=0.9,
+    unconditional=0.2,
+    precision="fp32",
+)
+SAMPLE = diffusion.Sample(count=8, steps=6, guidance=1.0, spread=1.0)
+IDENTITY = batches.Normaliser(torch.zeros(N_MELS), torch.ones(N_MELS))
+
+
+def toy():
+    """Spectra whose lower or upper half is loud, and the condition that tells which."""
+    kind = torch.arange(40) % 2
+    frames = 0.3 * torch.randn(40, FRAMES, N_MELS, generator=compute.generator(0)) - 1
+    frames += 2 * ((torch.arange(N_MELS) >= N_MELS // 2) == (kind == 1)[:, None])[:, None, :]
+    start = FRAMES * torch.arange(40)
+    clips = batches.Clips(frames.flatten(0, 1).half(), start, torch.full((40,), FRAMES), kind)
+    return clips, torch.nn.functional.one_hot(kind, WIDTH).float()
+
+
+CLIPS, CONDITIONS = toy()
+
+
+def fit(seed=0, log=lambda _: None, **change):
+    return diffusion.fit(CLIPS, IDENTITY, CONDITIONS, FIT.model_copy(update=change), seed, log)
+
+
+def sample(state, conditions, seed=0, batch=64, fitted=FIT, **change):
+    settings = SAMPLE.model_copy(update=change)
+    return diffusion.sample(
+        state, N_MELS, conditions, fitted, settings, compute.generator(seed), torch.device("cpu"), batch
+    )
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The state after enough training to tell the two kinds apart, and the losses logged."""
+    losses = []
+    return fit(updates=300, log=lambda figures: losses.append(figures["loss"])), losses
+
+
+LOWER, UPPER = torch.tensor([1.0, 0]).expand(12, 2), torch.tensor([0.0, 1]).expand(12, 2)
+
+
+def lean(mels):
+    """How much louder the upper half of the mels is, on average; +2 or -2 in training."""
+    return float(mels[:, :, N_MELS // 2 :].mean() - mels[:, :, : N_MELS // 2].mean())
+
+
+def test_the_loss_goes_down(trained):
+    _, losses = trained
+    assert len(losses) == diffusion.LOGGED
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_samples_have_the_shape_asked_for_and_are_finite(trained):
+    mels = sample(trained[0], LOWER)
+    assert mels.shape == (12, 1, N_MELS, FRAMES)
+    assert mels.dtype == torch.float32
+    assert torch.isfinite(mels).all()
+    assert mels.abs().max() < 6
+
+
+def test_samples_follow_their_condition(trained):
+    assert lean(sample(trained[0], LOWER)) < -1
+    assert lean(sample(trained[0], UPPER)) > 1
+
+
+def test_samples_of_one_condition_differ(trained):
+    mels = sample(trained[0], LOWER)
+    assert len({mel.numpy().tobytes() for mel in mels}) == 12
+
+
+def test_guidance_of_zero_heeds_no_condition_and_more_heeds_it_more(trained):
+    assert torch.equal(sample(trained[0], LOWER, guidance=0.0), sample(trained[0], UPPER, guidance=0.0))
+    leans = [lean(sample(trained[0], UPPER, guidance=guidance)) for guidance in (0.0, 1.0, 2.0)]
+    assert leans == sorted(leans)
+
+
+def test_guidance_of_one_is_the_conditional_prediction(trained):
+    model = diffusion.build(FIT, WIDTH).eval()
+    model.load_state_dict(trained[0])
+    solver = DPMSolverMultistepScheduler.from_config(diffusion.schedule().config)
+    reference = sample(trained[0], UPPER, guidance=1.0)
+    solver = type(solver).from_config(solver.config)
+    solver.set_timesteps(SAMPLE.steps)
+    mels = torch.randn(12, 1, N_MELS, FRAMES, generator=compute.generator(0))
+    with torch.inference_mode():
+        for time in solver.timesteps:
+            v = model(mels, time.expand(12), UPPER, torch.ones(12, dtype=torch.bool))
+            mels = solver.step(v, time, mels).prev_sample
+    torch.testing.assert_close(reference, mels, atol=1e-3, rtol=1e-3)
+
+
+def test_samples_are_determined_by_the_generator(trained):
+    assert torch.equal(sample(trained[0], LOWER), sample(trained[0], LOWER))
+    assert not torch.equal(sample(trained[0], LOWER), sample(trained[0], LOWER, seed=1))
+
+
+def test_more_conditions_than_a_batch_keep_their_order(trained):
+    both = torch.cat([LOWER[:3], UPPER[:3]])
+    mels = sample(trained[0], both, batch=2)
+    assert mels.shape[0] == 6
+    assert lean(mels[:3]) < -1 and lean(mels[3:]) > 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_same_seed_gives_the_same_bytes(precision):
+    first, again, other = (fit(seed, precision=precision) for seed in (0, 0, 1))
+    assert first.keys() == again.keys()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+    fitted = FIT.model_copy(update={"precision": precision})
+    assert torch.isfinite(sample(first, LOWER, fitted=fitted)).all()
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_the_moving_average_of_the_weights_is_returned(monkeypatch, ema):
+    models, steps, build = [], [], diffusion.build
+    monkeypatch.setattr(diffusion, "build", lambda *arguments: models.append(build(*arguments)) or models[-1])
+
+    def remember(*_):
+        steps.append({name: weight.detach().clone() for name, weight in models[0].named_parameters()})
+
+    hook = register_optimizer_step_post_hook(remember)
+    try:
+        state = fit(ema=ema)
+    finally:
+        hook.remove()
+    assert len(steps) == FIT.updates
+    expected = steps[0]
+    for weights in steps[1:]:
+        expected = {name: ema * expected[name] + (1 - ema) * weight for name, weight in weights.items()}
+    for name, weight in expected.items():
+        torch.testing.assert_close(state[name], weight, atol=1e-5, rtol=1e-4)
+    assert any(not torch.equal(state[name], weight) for name, weight in steps[-1].items()) == (ema > 0)
+
+
+def test_the_condition_and_its_absence_are_both_learnt(trained):
+    untrained = diffusion.build(FIT, WIDTH).state_dict()
+    assert trained[0].keys() == untrained.keys()
+    assert trained[0]["unconditional"].abs().max() > 0  # initially zero
+    assert fit(unconditional=0.0)["unconditional"].abs().max() == 0
+
+
+def test_the_network_gives_a_cell_for_a_cell():
+    model = diffusion.build(FIT, WIDTH)
+    mels = torch.randn(3, 1, N_MELS, 16)
+    flags = torch.tensor([True, False, True])
+    v = model(mels, torch.tensor([0, 500, 999]), torch.randn(3, WIDTH), flags)
+    assert v.shape == mels.shape
+
+
+def test_unconditional_clips_ignore_their_condition_and_the_others_do_not():
+    model = diffusion.build(FIT, WIDTH).eval()
+    mels, time = torch.randn(2, 1, N_MELS, FRAMES), torch.tensor([500, 500])
+    flags = torch.tensor([True, False])
+    with torch.inference_mode():
+        first, second = (model(mels, time, condition, flags) for condition in (LOWER[:2], UPPER[:2]))
+    assert not torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+
+
+def test_the_schedule_ends_in_pure_noise():
+    signal = diffusion.schedule().alphas_cumprod
+    assert signal[0] > 0.999
+    assert signal[-1] < 1e-6
+    assert (signal.diff() < 0).all()

@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from ser import classifiers, embedding, store
+from ser.errors import InputError
+
+CLASSIFIER = classifiers.ClassifierSettings(
+    arch="resnet18", pretrained="none", frames=16, resize=None, dropout=0.5
+)
+
+
+@pytest.fixture
+def clips(toy):
+    return toy.clips(toy.folds[0].train[:5], "cpu")
+
+
+def save(model, normalise, training):
+    tensors = {f"0-0/{name}": tensor for name, tensor in (model.state_dict() | normalise.tensors()).items()}
+    store.save("models/arms/baseline", tensors, {"units": {"0-0": {"training": training}}})
+
+
+def test_features_are_the_penultimate_layer_of_the_folds_own_classifier(toy, clips):
+    model = classifiers.build(CLASSIFIER, 3, seed=4)
+    save(model, clips.normaliser(), toy.folds[0].training_digest)
+    features = embedding.features(toy.folds[0], clips, CLASSIFIER, 3, "fp32")
+    with torch.inference_mode():
+        crops = clips.normaliser()(clips.crops(torch.arange(5), 16, 0.5))
+        expected = model.eval().embed(crops)
+    torch.testing.assert_close(features, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_a_classifier_that_learnt_from_other_clips_is_refused(toy, clips):
+    save(classifiers.build(CLASSIFIER, 3, seed=4), clips.normaliser(), toy.folds[1].training_digest)
+    with pytest.raises(
+        InputError, match="^models/arms/baseline was not made from the training part of repeat 0 fold 0"
+    ):
+        embedding.features(toy.folds[0], clips, CLASSIFIER, 3, "fp32")
+
+
+def test_standardised_features(clips):
+    features = 5 * torch.randn(20, 4, generator=torch.Generator().manual_seed(0)) + 3
+    features[:, 2] = 1
+    standard = embedding.standardise(features)
+    torch.testing.assert_close(standard.mean(0), torch.zeros(4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(standard.std(0), torch.tensor([1.0, 1, 0, 1]))
+
+
+def test_centroids_are_the_mean_of_each_emotion():
+    features = torch.tensor([[1.0, 0], [3, 0], [0, 8]])
+    centroids = embedding.centroids(features, torch.tensor([1, 1, 0]), 2)
+    assert centroids.tolist() == [[0, 8], [2, 0]]
+
+
+def vary(features, spread=1.0, count=20000, seed=0):
+    return embedding.vary(features, features.mean(0), count, spread, torch.Generator().manual_seed(seed))
+
+
+def test_conditions_vary_as_the_training_clips_do():
+    mix = torch.tensor([[2.0, 1, 0], [0, 1, 0], [0, 0, 0.1]])
+    features = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)) @ mix + torch.tensor(
+        [5.0, -3, 0]
+    )
+    conditions = vary(features)
+    assert conditions.shape == (20000, 3)
+    torch.testing.assert_close(conditions.mean(0), features.mean(0), atol=0.05, rtol=0)
+    torch.testing.assert_close(conditions.T.cov(), features.T.cov(correction=0), atol=0.1, rtol=0.05)
+    double = vary(features, spread=2.0)
+    torch.testing.assert_close(
+        double - features.mean(0), 2 * (conditions - features.mean(0)), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_without_spread_every_condition_is_the_centroid():
+    features = torch.randn(9, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(vary(features, spread=0.0, count=4), features.mean(0).expand(4, 3))
+
+
+def test_conditions_are_determined_by_the_generator():
+    features = torch.randn(9, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(vary(features, count=4), vary(features, count=4))
+    assert not torch.equal(vary(features, count=4), vary(features, count=4, seed=1))

@@ -1,0 +1,130 @@
+import pytest
+import torch
+
+from ser.masking import Masking, mask
+
+BATCH, N_MELS, FRAMES = 400, 80, 100
+NOTHING = {"probability": 1.0, "time": 0.0, "frequency": 0.0, "shift": 0.0, "noise": 0.0, "scale": 0.0}
+EVERYTHING = {"probability": 1.0, "time": 0.1, "frequency": 0.15, "shift": 0.1, "noise": 0.01, "scale": 0.1}
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def masked(mels, seed=0, **change):
+    return mask(mels, Masking(**NOTHING | change), generator(seed))
+
+
+def ones(frames=FRAMES):
+    return torch.ones(BATCH, 1, N_MELS, frames)
+
+
+def runs(hidden):
+    """The number of unbroken runs of True in each row."""
+    starts = hidden & ~torch.nn.functional.pad(hidden, (1, 0))[:, :-1]
+    return starts.sum(1)
+
+
+def test_nothing_asked_for_changes_nothing():
+    mels = torch.randn(8, 1, N_MELS, FRAMES, generator=generator())
+    assert torch.equal(masked(mels), mels)
+
+
+@pytest.mark.parametrize(
+    ("knob", "share", "axis", "other", "size"),
+    [("time", 0.1, 2, 3, FRAMES), ("frequency", 0.15, 3, 2, N_MELS)],
+)
+def test_one_band_of_an_axis_is_hidden(knob, share, axis, other, size):
+    hidden = masked(ones(), **{knob: share}) == 0
+    assert torch.equal(hidden.all(axis), hidden.any(axis))  # from edge to edge of the other axis
+    band = hidden.any(axis)[:, 0]
+    assert (runs(band) <= 1).all()
+    width = band.sum(1)
+    assert width.max() == round(share * size)
+    assert width.min() == 0
+    assert 0.4 < width.double().mean() / (share * size) < 0.6
+
+
+@pytest.mark.xfail(strict=True, reason="masking.mask rounds the width of a band up")
+@pytest.mark.parametrize(("knob", "share", "frames"), [("time", 0.1, 128), ("frequency", 0.12, 100)])
+def test_no_more_than_the_share_is_hidden(knob, share, frames):
+    hidden = masked(ones(frames), **{knob: share}) == 0
+    assert hidden.double().mean((1, 2, 3)).max() <= share
+
+
+def test_most_of_an_axis_is_hidden_by_some_clip():
+    hidden = masked(ones(), time=0.1, frequency=0.15) == 0
+    assert hidden.all(2).any(0)[0, :-1].all()
+    assert hidden.all(3).any(0)[0, :-1].all()
+
+
+@pytest.mark.xfail(strict=True, reason="masking.mask never places a band at the end")
+def test_the_last_frame_and_the_highest_band_are_hidden_by_some_clip():
+    hidden = masked(ones(), time=0.1, frequency=0.15) == 0
+    assert hidden.all(2).any(0)[0, -1]
+    assert hidden.all(3).any(0)[0, -1]
+
+
+def test_the_whole_axis_may_be_hidden():
+    assert (masked(ones(), time=1.0) == 0).flatten(1).all(1).any()
+
+
+def test_shifts_are_circular_and_stay_within_their_share():
+    mels = torch.arange(FRAMES, dtype=torch.float32).expand(BATCH, 1, N_MELS, FRAMES)
+    shifted = masked(mels, shift=0.1)
+    first = shifted[:, 0, 0, 0].long()
+    shift = torch.where(first > FRAMES / 2, FRAMES - first, -first)
+    assert shift.min() == -10 and shift.max() == 10
+    for number in range(BATCH):
+        assert torch.equal(shifted[number], mels[number].roll(int(shift[number]), -1))
+
+
+def test_noise_has_the_standard_deviation_asked_for():
+    noise = masked(ones(), noise=0.01) - 1
+    assert abs(noise.mean()) < 1e-4
+    assert abs(noise.std() - 0.01) < 1e-4
+    assert noise.flatten(1).std(1).sub(0.01).abs().max() < 1e-3
+    assert not torch.equal(noise[0], noise[1])
+
+
+def test_amplitudes_change_by_one_factor_a_clip():
+    mels = torch.randn(BATCH, 1, 4, 5, generator=generator())
+    factor = masked(mels, scale=0.1) / mels
+    assert factor.flatten(1).std(1).max() < 1e-5
+    factor = factor[:, 0, 0, 0]
+    assert 0.9 <= factor.min() < 0.91
+    assert 1.09 < factor.max() <= 1.1 + 1e-6
+    assert abs(factor.mean() - 1) < 0.01
+
+
+def test_every_clip_of_a_batch_is_drawn_for_itself():
+    changed = masked(ones(), **EVERYTHING)
+    assert len({clip.numpy().tobytes() for clip in changed}) == BATCH
+    for knob in ("time", "frequency", "shift", "scale"):
+        mels = torch.arange(FRAMES, dtype=torch.float32).add(1).expand(BATCH, 1, N_MELS, FRAMES)
+        assert len({clip.numpy().tobytes() for clip in masked(mels, **{knob: 0.5})}) > 20, knob
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 0.7, 1.0])
+def test_whole_batches_are_left_alone_at_the_stated_rate(probability):
+    draws, mels = generator(), torch.ones(2, 1, 4, 5)
+    settings = Masking(**EVERYTHING | {"probability": probability})
+    untouched = sum(torch.equal(mask(mels, settings, draws), mels) for _ in range(500)) / 500
+    assert abs(untouched - (1 - probability)) < (0.06 if 0 < probability < 1 else 1e-9)
+
+
+def test_draws_are_determined_by_the_generator():
+    mels = torch.randn(8, 1, N_MELS, FRAMES, generator=generator())
+    assert torch.equal(masked(mels, **EVERYTHING), masked(mels, **EVERYTHING))
+    assert not torch.equal(masked(mels, **EVERYTHING), masked(mels, seed=1, **EVERYTHING))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 80, 128), (3, 1, 8, 5)])
+def test_shape_and_type_are_kept_and_the_input_is_left_alone(shape):
+    mels = torch.randn(shape, generator=generator())
+    before = mels.clone()
+    changed = masked(mels, **EVERYTHING)
+    assert changed.shape == mels.shape
+    assert changed.dtype == torch.float32
+    assert torch.equal(mels, before)

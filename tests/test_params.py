@@ -1,0 +1,198 @@
+import importlib
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import Field
+
+from ser import params
+from ser.arms import Arm
+from ser.audio import Audio
+from ser.catalogue import EMOTIONS
+from ser.classifiers import ClassifierSettings
+from ser.errors import InputError
+from ser.mels import Mels
+from ser.params import Section
+from ser.splits import Split
+from ser.training import Training
+from tests.conftest import ROOT
+
+
+class Inner(Section):
+    rate: float = Field(gt=0)
+
+
+class Outer(Section):
+    name: str
+    count: int
+    share: float
+    flag: bool
+    inner: Inner | None
+    sizes: list[int]
+
+
+GOOD = """
+outer:
+  name: some
+  count: 3
+  share: 0.5
+  flag: true
+  inner:
+    rate: 1
+  sizes:
+    - 1
+    - 2
+"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return Path("params.yaml").write_text
+
+
+def test_a_section_is_read_as_its_type(write):
+    write(GOOD)
+    expected = Outer(name="some", count=3, share=0.5, flag=True, inner=Inner(rate=1.0), sizes=[1, 2])
+    assert params.read("outer", Outer) == expected
+    assert params.read("outer.inner.rate", float) == 1.0
+    assert params.read("outer.sizes", list[int]) == [1, 2]
+
+
+def test_an_optional_section_may_be_null(write):
+    write(GOOD.replace("inner:\n    rate: 1", "inner: null"))
+    assert params.read("outer", Outer).inner is None
+
+
+def test_settings_cannot_be_changed(write):
+    write(GOOD)
+    with pytest.raises(ValueError, match="frozen"):
+        params.read("outer", Outer).count = 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("count: 3", "count: 3\n  speed: 9", "unknown key `outer.speed`"),
+        ("count: 3", "count: 3\n  cuont: 3", "unknown key `outer.cuont`, did you mean `count`?"),
+        ("rate: 1", "rate: 1\n    rates: 1", "unknown key `outer.inner.rates`, did you mean `rate`?"),
+        ("  count: 3\n", "", "key `outer.count` is missing"),
+        ("rate: 1", "{}", "key `outer.inner.rate` is missing"),
+        ("count: 3", "count: '3'", "key `outer.count`: Input should be a valid integer, found '3'"),
+        ("count: 3", "count: true", "key `outer.count`: Input should be a valid integer, found True"),
+        ("count: 3", "count: 3.0", "key `outer.count`: Input should be a valid integer, found 3.0"),
+        ("share: 0.5", "share: '0.5'", "key `outer.share`: Input should be a valid number, found '0.5'"),
+        ("share: 0.5", "share: 1e-4", "key `outer.share`: .* found '1e-4' .write 0.0001, not 1e-4"),
+        ("flag: true", "flag: 1", "key `outer.flag`: Input should be a valid boolean, found 1"),
+        ("name: some", "name: 1", "key `outer.name`: Input should be a valid string, found 1"),
+        ("rate: 1", "rate: 0", "key `outer.inner.rate`: Input should be greater than 0, found 0"),
+        ("rate: 1", "rate: .nan", "key `outer.inner.rate`: .*, found nan"),
+        ("- 2", "- two", "key `outer.sizes.1`: Input should be a valid integer, found 'two'"),
+        ("outer:", "outer: 5\nrest:", "key `outer`: Input should be .*, found 5"),
+        ("outer:", "other:", "key `outer` is missing"),
+        ("outer:", "outer:\nrest:", "key `outer`: .* found None"),
+    ],
+)
+def test_a_wrong_value_names_its_key(write, old, new, message):
+    assert old in GOOD
+    write(GOOD.replace(old, new))
+    with pytest.raises(InputError, match=rf"^params.yaml: .*{message}"):
+        params.read("outer", Outer)
+
+
+def test_all_problems_are_named_at_once(write):
+    write(GOOD.replace("count: 3", "cuont: 3").replace("flag: true", "flag: 1"))
+    with pytest.raises(InputError) as error:
+        params.read("outer", Outer)
+    for problem in ("unknown key `outer.cuont`", "key `outer.count` is missing", "key `outer.flag`"):
+        assert problem in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["outer.inner.rat", "outer.name.length"])
+def test_a_missing_key_is_named(write, key):
+    write(GOOD)
+    with pytest.raises(InputError, match=f"params.yaml: key `{key}` is missing"):
+        params.read(key, int)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a mapping of sections, found NoneType"),
+        ("- 1\n- 2\n", "expected a mapping of sections, found list"),
+        ("outer\n", "expected a mapping of sections, found str"),
+        ("outer: [1, 2\n", "params.yaml is not valid YAML: .*line 2"),
+        ("outer:\n  name: a\n name: b\n", "params.yaml is not valid YAML: .*line 3"),
+        ("outer: \0\n", "params.yaml is not valid YAML: "),
+    ],
+)
+def test_a_file_that_is_no_mapping(write, text, message):
+    write(text)
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        params.read("outer", Outer)
+
+
+@pytest.mark.xfail(strict=True, raises=UnicodeDecodeError, reason="params.load reads text, not bytes")
+def test_a_file_that_is_no_text(write):
+    Path("params.yaml").write_bytes(b"outer: \xff\xfe\n")
+    with pytest.raises(InputError, match="params.yaml is not valid YAML: "):
+        params.read("outer", Outer)
+
+
+def test_no_file(write):
+    with pytest.raises(InputError, match="params.yaml not found: run this from the root of the repository"):
+        params.read("outer", Outer)
+
+
+# The committed file
+
+
+def committed():
+    """Each key of params.yaml that some stage reads, and its type."""
+    kinds = {
+        "seed": int,
+        "study.arms": list[str],
+        "study.generators": list[str],
+        "study.resamples": int,
+        "corpora": dict[str, bool],
+        "emotions": list[Literal[EMOTIONS]],
+        "audio": Audio,
+        "mels": Mels,
+        "split": Split,
+        "classifier": ClassifierSettings,
+        "training": Training,
+    }
+    values = params.load(ROOT / "params.yaml")
+    kinds |= {f"arms.{name}": Arm for name in values["arms"]}
+    for name in values["generators"]:
+        generator = importlib.import_module(f"ser.generators.{name}")
+        kinds |= {f"generators.{name}.fit": generator.Fit, f"generators.{name}.sample": generator.Sample}
+    return kinds
+
+
+def leaves(value, *above):
+    if not isinstance(value, dict):
+        return [".".join(above)]
+    return [leaf for name, child in value.items() for leaf in leaves(child, *above, name)]
+
+
+def test_the_committed_file_is_valid(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for key, kind in committed().items():
+        params.read(key, kind)
+
+
+def test_nothing_in_the_committed_file_is_left_unread():
+    kinds = committed()
+    unread = [
+        leaf
+        for leaf in leaves(params.load(ROOT / "params.yaml"))
+        if not any(f"{leaf}.".startswith(f"{key}.") for key in kinds)
+    ]
+    assert unread == []
+
+
+def test_every_arm_of_the_committed_study_has_its_settings():
+    values = params.load(ROOT / "params.yaml")
+    assert set(values["study"]["arms"] + values["study"]["generators"]) == set(values["arms"])
+    assert set(values["study"]["generators"]) == set(values["generators"])

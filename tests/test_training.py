@@ -1,0 +1,229 @@
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from ser import batches, masking, training
+
+FRAMES, BANDS, EMOTIONS = 6, 6, 3
+SETTINGS = training.Training(
+    epochs=6,
+    batch=8,
+    optimiser="adamw",
+    learning_rate=0.02,
+    weight_decay=0.05,
+    label_smoothing=0.1,
+    patience=10,
+    precision="fp32",
+)
+
+
+def toy_clips(count, seed):
+    """Clips of 4 to 11 frames in which two of six bands, other ones in every emotion, are louder."""
+    rng = np.random.default_rng(seed)
+    emotion = np.arange(count) % EMOTIONS
+    length = rng.integers(4, 12, count)
+    frames = rng.normal(-50, 6, (length.sum(), BANDS))
+    frames += 12 * (np.arange(BANDS) // 2 == np.repeat(emotion, length)[:, None])
+    tensors = frames.astype(np.float16), np.cumsum(length) - length, length, emotion
+    return batches.Clips(*map(torch.as_tensor, tensors))
+
+
+REAL, VALIDATION, SYNTHETIC = toy_clips(44, 0), toy_clips(21, 1), toy_clips(30, 2)
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Dropout(0.3),
+            nn.Linear(4 * BANDS * FRAMES, EMOTIONS),
+        )
+
+    def forward(self, mels):
+        return self.body(mels)
+
+
+def fit(real=REAL, synthetic=None, share=0.0, masks=None, seed=0, log=None, **change):
+    """Train a Model; returns it, the chosen epoch and the history."""
+    model, history = Model(), []
+    sources = training.Sources(real, synthetic, share)
+
+    def log_all(figures):
+        history.append(figures)
+        if log:
+            log(model)
+
+    settings = SETTINGS.model_copy(update=change)
+    epoch = training.fit(
+        model, real.normaliser(), sources, VALIDATION, FRAMES, settings, masks, seed, log_all
+    )
+    return model, epoch, history
+
+
+def weights(model):
+    return {name: tensor.numpy().tobytes() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("change", [{}, {"precision": "bf16"}, {"optimiser": "adam", "weight_decay": 0.0}])
+def test_a_separable_set_is_learnt(change):
+    model, _, history = fit(**change)
+    assert history[0]["validation_ua"] < history[-1]["validation_ua"]
+    assert history[-1]["train_loss"] < 0.6 * history[0]["train_loss"]
+    assert history[-1]["validation_ua"] > 0.9
+    assert history[0].keys() == {"train_loss", "validation_loss", "validation_ua"}
+
+
+def test_chance_where_the_emotions_are_shuffled():
+    order = torch.randperm(len(REAL), generator=torch.Generator().manual_seed(0))
+    _, _, history = fit(real=replace(REAL, emotion=REAL.emotion[order]))
+    assert history[-1]["validation_ua"] < 0.7
+
+
+MASKS = masking.Masking(probability=0.7, time=0.3, frequency=0.3, shift=0.1, noise=0.01, scale=0.1)
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"masks": MASKS}, {"synthetic": SYNTHETIC, "share": 0.3}, {"precision": "bf16"}]
+)
+def test_the_same_seed_gives_the_same_bytes(change):
+    (first, epoch, history), (again, *rest) = fit(**change), fit(**change)
+    assert weights(first) == weights(again)
+    assert [epoch, history] == rest
+    assert weights(fit(seed=1, **change)[0]) != weights(first)
+
+
+def test_every_knob_changes_the_result():
+    knobs = [
+        {"masks": MASKS},
+        {"synthetic": SYNTHETIC, "share": 0.3},
+        {"batch": 4},
+        {"optimiser": "adam"},
+        {"learning_rate": 0.01},
+        {"weight_decay": 0.5},
+        {"label_smoothing": 0.2},
+        {"precision": "bf16"},
+    ]
+    results = {weights(fit(**{"epochs": 1} | change)[0])["body.5.weight"] for change in [{}, *knobs]}
+    assert len(results) == 1 + len(knobs)
+
+
+def test_precision_is_what_the_model_computes_in():
+    seen = set()
+
+    def watch(model):
+        model.body[-1].register_forward_hook(lambda *values: seen.add((model.training, values[2].dtype)))
+
+    fit(epochs=2, precision="bf16", log=watch)
+    assert seen == {(True, torch.bfloat16), (False, torch.bfloat16)}
+    seen.clear()
+    fit(epochs=2, log=watch)
+    assert seen == {(True, torch.float32), (False, torch.float32)}
+
+
+def test_synthetic_clips_bring_no_more_updates():
+    updates = []
+    hook = register_optimizer_step_post_hook(lambda *_: updates.append(1))
+    counts = []
+    try:
+        for change in ({}, {"masks": MASKS}, {"synthetic": SYNTHETIC, "share": 0.3}):
+            fit(**change)
+            counts.append(len(updates))
+            updates.clear()
+    finally:
+        hook.remove()
+    assert counts == [6 * (44 // 8)] * 3
+
+
+def test_fewer_clips_than_a_batch_still_train():
+    few = toy_clips(5, 3)
+    assert len(fit(real=few, epochs=2)[2]) == 2
+
+
+@pytest.mark.parametrize(("share", "synthetic"), [(0.0, 0), (0.3, 2), (0.5, 4)])
+def test_every_batch_holds_the_share_of_synthetic_clips(share, synthetic):
+    stream = training.Sources(REAL, SYNTHETIC, share).batches(8, torch.Generator().manual_seed(0))
+    drawn = [next(stream) for _ in range(60)]
+    assert {len(batch) for batch in drawn} == {8}
+    assert {int((batch >= len(REAL)).sum()) for batch in drawn} == {synthetic}
+    drawn = torch.cat(drawn)
+    assert set(drawn[drawn < len(REAL)].tolist()) == set(range(len(REAL)))
+    if synthetic:
+        assert set(drawn[drawn >= len(REAL)].tolist()) == set(range(len(REAL), len(REAL) + len(SYNTHETIC)))
+
+
+def test_every_clip_comes_once_a_round():
+    stream = training.Sources(REAL).batches(8, torch.Generator().manual_seed(0))
+    drawn = torch.cat([next(stream) for _ in range(22)])  # four rounds of 44 clips
+    for number in range(4):
+        assert sorted(drawn[44 * number : 44 * (number + 1)].tolist()) == list(range(44))
+
+
+def test_synthetic_clips_are_seen_in_training_and_nowhere_else():
+    loud = replace(SYNTHETIC, frames=torch.full_like(SYNTHETIC.frames, 6e4))
+    peaks = {True: [], False: []}
+
+    def watch(model, inputs):
+        peaks[model.training].append(inputs[0].amax((1, 2, 3)) > 1000)
+
+    model = Model()
+    model.register_forward_pre_hook(watch)
+    training.fit(
+        model,
+        REAL.normaliser(),
+        training.Sources(REAL, loud, 0.3),
+        VALIDATION,
+        FRAMES,
+        SETTINGS.model_copy(update={"epochs": 1}),
+        None,
+        0,
+        lambda _: None,
+    )
+    assert [int(batch.sum()) for batch in peaks[True]] == [2] * 5
+    assert not any(batch.any() for batch in peaks[False])
+
+
+def test_the_best_epoch_is_restored():
+    snapshots = []
+    model, best, history = fit(
+        epochs=8, learning_rate=0.05, log=lambda model: snapshots.append(copy.deepcopy(weights(model)))
+    )
+    scores = [(figures["validation_ua"], -figures["validation_loss"]) for figures in history]
+    assert best == scores.index(max(scores)) + 1
+    assert weights(model) == snapshots[best - 1]
+
+
+@pytest.mark.parametrize(("patience", "epochs", "best"), [(1, 3, 2), (3, 5, 2), (4, 8, 6), (10, 8, 6)])
+def test_training_ends_after_epochs_without_a_better_one(monkeypatch, patience, epochs, best):
+    recalls = iter([0.5, 0.6, 0.4, 0.5, 0.3, 0.9, 0.2, 0.2])
+    monkeypatch.setattr(training, "mean_recall", lambda *_: next(recalls))
+    snapshots = []
+    model, epoch, history = fit(
+        epochs=8, patience=patience, log=lambda model: snapshots.append(weights(model))
+    )
+    assert (len(history), epoch) == (epochs, best)
+    assert weights(model) == snapshots[best - 1]
+
+
+def test_among_equal_recalls_the_lower_loss_is_chosen(monkeypatch):
+    monkeypatch.setattr(training, "mean_recall", lambda *_: 0.5)
+    _, best, history = fit(learning_rate=0.002)
+    losses = [figures["validation_loss"] for figures in history]
+    assert best == losses.index(min(losses)) + 1 > 1
+
+
+def test_mean_recall_weighs_emotions_alike():
+    emotion = torch.tensor([0, 0, 0, 0, 1, 3])
+    assert training.mean_recall(torch.tensor([0, 0, 0, 1, 1, 0]), emotion) == pytest.approx(
+        (0.75 + 1 + 0) / 3
+    )
+    assert training.mean_recall(emotion, emotion) == 1.0

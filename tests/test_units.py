@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+
+from ser import units
+from ser.params import Section
+from ser.splits import Fold
+
+
+class Settings(Section):
+    rate: float
+
+
+SETTINGS = [Settings(rate=0.1), 0, ["anger", "neutral"]]
+FOLDS = [Fold(0, number, train=["a"], validation=["b"], test=["c"]) for number in range(3)]
+FILES = ["data/catalogue.csv", "data/mels.npy"]
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in [*FILES, "ser/training.py", "ser/generators/diffusion.py"]:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(path)
+
+
+def work(done, failing=None, error=RuntimeError):
+    """Work that notes in `done` the folds it does, and fails half-way through fold `failing`."""
+
+    def run(fold, folder):
+        done.append(fold.fold)
+        (folder / "first").write_text(fold.name)
+        if fold.fold == failing:
+            raise error
+        (folder / "second").write_text(fold.name)
+
+    return run
+
+
+def finish(run, settings=SETTINGS, folds=FOLDS):
+    return units.finish("baseline", folds, run, settings, FILES)
+
+
+def test_every_fold_has_a_folder_in_order():
+    folders = finish(work(done := []))
+    assert done == [0, 1, 2]
+    assert [folder.name for folder in folders] == ["0-0", "0-1", "0-2"]
+    assert [(folder / "second").read_text() for folder in folders] == ["0-0", "0-1", "0-2"]
+
+
+def test_finished_units_are_not_done_again():
+    folders = finish(work([]))
+    assert finish(work(done := [])) == folders
+    assert done == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_a_stop_half_way_keeps_what_is_finished_and_nothing_else(error):
+    with pytest.raises(error):
+        finish(work(done := [], failing=1, error=error))
+    assert done == [0, 1]
+    place = units.ROOT / "baseline" / units.fingerprint(SETTINGS, FILES)
+    assert [folder.name for folder in place.iterdir()] == ["0-0"]
+    folders = finish(work(done := []))
+    assert done == [1, 2]
+    assert all((folder / "second").exists() for folder in folders)
+
+
+def test_what_a_killed_process_left_is_not_taken_for_finished():
+    place = units.ROOT / "baseline" / units.fingerprint(SETTINGS, FILES)
+    (place / ".0-0.4711.part").mkdir(parents=True)
+    finish(work(done := []))
+    assert done == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: [Settings(rate=0.2), *SETTINGS[1:]],
+        lambda: [SETTINGS[0], 1, SETTINGS[2]],
+        lambda: [*SETTINGS[:2], ["neutral", "anger"]],
+        lambda: Path(FILES[0]).write_text("other clips") and SETTINGS,
+        lambda: Path(FILES[1]).write_text("other mels") and SETTINGS,
+        lambda: Path("ser/training.py").write_text("other code") and SETTINGS,
+        lambda: Path("ser/generators/diffusion.py").write_text("other code") and SETTINGS,
+        lambda: Path("ser/more.py").write_text("new code") and SETTINGS,
+    ],
+    ids=["settings", "seed", "emotions", "first file", "second file", "code", "generator", "new code"],
+)
+def test_anything_else_it_is_made_from_means_doing_it_again(change):
+    before = units.fingerprint(SETTINGS, FILES)
+    finish(work([]))
+    settings = change()
+    assert units.fingerprint(settings, FILES) != before
+    finish(work(done := []), settings)
+    assert done == [0, 1, 2]
+
+
+def test_what_it_is_not_made_from_does_not_matter():
+    before = units.fingerprint(SETTINGS, FILES)
+    Path("README.md").write_text("new")
+    Path("ser/notes.txt").write_text("new")
+    assert units.fingerprint([Settings(rate=0.1), 0, ["anger", "neutral"]], FILES) == before
+
+
+def test_folds_may_be_added_later():
+    finish(work([]), folds=FOLDS[:1])
+    finish(work(done := []))
+    assert done == [1, 2]
+
+
+def test_discarding_removes_the_units_of_that_name_alone():
+    finish(work([]))
+    units.finish("masked", FOLDS, work([]), SETTINGS, FILES)
+    units.discard("baseline")
+    assert [path.name for path in units.ROOT.iterdir()] == ["masked"]
+    units.discard("baseline")
+    finish(work(done := []))
+    assert done == [0, 1, 2]
