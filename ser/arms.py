@@ -1,7 +1,5 @@
 """An arm of the study: one classifier a fold, trained in the arm's way and tested on speakers it never met."""
 
-import shutil
-
 import pandas as pd
 import torch
 from pydantic import Field
@@ -26,8 +24,8 @@ def run(
     seed,              # of weights and batches; the same in every arm
     generated=None,    # folder of a pack of synthetic clips, or None
 ):
-    """Train and test the arm on every fold; write models/arms/<name>, metrics/predictions/<name>.csv and the curves
-    metrics/live/train/<name>."""
+    """Train and test the arm on every fold; write models/arms/<name>, metrics/predictions/<name>.csv and
+    metrics/curves/<name>.csv."""
     device = compute.device()
 
     def work(fold, folder):
@@ -53,9 +51,8 @@ def run(
     with replacing(f"metrics/predictions/{name}.csv") as temporary:
         tables = [pd.read_csv(folder / "predictions.csv", dtype=str) for folder in folders]
         pd.concat(tables).to_csv(temporary, index=False)
-    with replacing(f"metrics/live/train/{name}") as temporary:
-        for folder in folders:
-            shutil.copytree(folder / "live", temporary / folder.name)
+    with replacing(f"metrics/curves/{name}.csv") as temporary:
+        tracking.read(folders).to_csv(temporary, index=False)
     units.discard(name)
 
 

@@ -131,7 +131,7 @@ def confusion(details):
 
 @styled
 def learning_curves(histories, caption):
-    """Loss and validation UA by epoch, a column an arm, from {arm: table as of `tracking.read`}."""
+    """Loss and validation UA by epoch, a column an arm, from {arm: table as of `scores.read_curves`}."""
     columns = _columns(histories)
     blocks = -(-len(histories) // columns)
     figure = Figure(figsize=(WIDTH, 1 + 3.6 * blocks), layout="constrained")

@@ -51,6 +51,14 @@ def read_predictions(path, emotions):
     return table
 
 
+def read_curves(path):
+    """Learning curves of one arm: `repeat, fold, epoch, train_loss, validation_loss, validation_ua`."""
+    columns = ["repeat", "fold", "epoch", "train_loss", "validation_loss", "validation_ua"]
+    table = _read(path, columns, numeric=columns)
+    _refuse(path, table.duplicated(["repeat", "fold", "epoch"]), "this epoch of this fold was already listed")
+    return table
+
+
 def _read(path, columns, numeric):
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -255,7 +263,7 @@ def runs(history, column):
 
 def learning_curves(histories):
     """Mean validation UA over folds and repeats, `epoch` and a column an arm, of {arm: as of
-    `tracking.read`}."""
+    `read_curves`}."""
     curves = {arm: runs(history, "validation_ua").mean(axis=1) for arm, history in histories.items()}
     return pd.DataFrame(curves).rename_axis("epoch").reset_index().astype({"epoch": int})
 

@@ -1,11 +1,8 @@
-"""Curves of training, logged through DVCLive, one folder a fold, and read back as a table."""
+"""Curves of training: logged through DVCLive while a fold is trained, then gathered in one table."""
 
 from contextlib import contextmanager
-from pathlib import Path
 
 import pandas as pd
-
-from ser.errors import InputError
 
 
 @contextmanager
@@ -23,17 +20,19 @@ def live(folder):
         yield log
 
 
-def read(folder):
-    """The curves of all folds under `folder` as a table: `repeat,fold,epoch` and a column a figure."""
+def read(folders):
+    """The curves in `live` of the folders of some units, each named repeat-fold: `repeat,fold,epoch` and a column a
+    figure."""
     tables = []
-    for fold in sorted(path for path in Path(folder).glob("*-*") if path.is_dir()):
-        repeat, number = map(int, fold.name.split("-"))
+    for folder in folders:
+        repeat, fold = map(int, folder.name.split("-"))
         figures = {
             path.stem: pd.read_csv(path, sep="\t", index_col="step")[path.stem]
-            for path in sorted((fold / "plots" / "metrics").glob("*.tsv"))
+            for path in sorted((folder / "live" / "plots" / "metrics").glob("*.tsv"))
         }
         table = pd.DataFrame(figures).reset_index(names="epoch")
-        tables.append(table.assign(repeat=repeat, fold=number, epoch=table.epoch + 1))
-    if not tables:
-        raise InputError(f"{folder}: no curves of training there; make them with `dvc repro`")
+        table["epoch"] += 1
+        table.insert(0, "fold", fold)
+        table.insert(0, "repeat", repeat)
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)

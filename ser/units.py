@@ -32,6 +32,8 @@ def finish(name, folds, work, settings, files):
     """
     place = ROOT / name / fingerprint(settings, files)
     folders = [place / fold.name for fold in folds]
+    if before := sum(folder.exists() for folder in folders):
+        print(f"{name}: going on, {before} of {len(folds)} folds were finished before")
     for fold, folder in progress(list(zip(folds, folders, strict=True)), name, "fold"):
         if not folder.exists():
             with replacing(folder) as temporary:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt
 
-from ser import catalogue, figures, params, scores, tracking
+from ser import catalogue, figures, params, scores
 from ser.errors import InputError
 from ser.runtime import replacing, stage
 
@@ -18,7 +18,7 @@ def main():
         arm: scores.read_predictions(_result(f"metrics/predictions/{arm}.csv", arm, maker), emotions)
         for arm, maker in makers.items()
     }
-    histories = {arm: tracking.read(_result(f"metrics/live/train/{arm}", arm, maker)) for arm, maker in makers.items()}
+    curves = {arm: scores.read_curves(_result(f"metrics/curves/{arm}.csv", arm, maker)) for arm, maker in makers.items()}
     summary, details = scores.compare(
         predictions,
         catalogue.load("data/catalogue.csv"),
@@ -31,11 +31,11 @@ def main():
     _write_json("metrics/compare.json", summary)
     _write_json("metrics/details.json", details)
     with replacing("plots/learning_curves.csv") as temporary:
-        scores.learning_curves(histories).to_csv(temporary, index=False, float_format="%.6f")
+        scores.learning_curves(curves).to_csv(temporary, index=False, float_format="%.6f")
     figures.save(figures.ua(details), "plots/ua.png")
     figures.save(figures.recall(details), "plots/recall.png")
     figures.save(figures.confusion(details), "plots/confusion.png")
-    figures.save(figures.learning_curves(histories, scores.caption(details)), "plots/learning_curves.png")
+    figures.save(figures.learning_curves(curves, scores.caption(details)), "plots/learning_curves.png")
     print(scores.table(summary, details))
 
 

@@ -1,7 +1,6 @@
-"""A generator fitted to every fold's training clips and their embeddings: models/generators/GENERATOR and its loss."""
+"""A generator fitted to every fold's training clips and their embeddings: models/generators/GENERATOR, metrics/losses/GENERATOR.csv."""
 
 import importlib
-import shutil
 import sys
 
 from ser import compute, params, store, study, tracking, units
@@ -29,9 +28,8 @@ def main(name):
     files = [*study.FILES, "data/embeddings.safetensors"]
     folders = units.finish(f"fit-{name}", real.folds, work, [settings, seed, real.emotions], files)
     store.merge(f"models/generators/{name}", folders, {"emotions": real.emotions, "fit": settings.model_dump()})
-    with replacing(f"metrics/live/fit/{name}") as temporary:
-        for folder in folders:
-            shutil.copytree(folder / "live", temporary / folder.name)
+    with replacing(f"metrics/losses/{name}.csv") as temporary:
+        tracking.read(folders).to_csv(temporary, index=False)
     units.discard(f"fit-{name}")
 
 

@@ -1,4 +1,4 @@
-"""An arm: its classifiers, predictions and curves (models/arms, metrics/predictions, metrics/live/train)."""
+"""An arm: its classifiers, predictions and curves (models/arms, metrics/predictions, metrics/curves)."""
 
 import sys
 

@@ -92,5 +92,5 @@ def test_a_truncated_header_is_named(wav, length):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(InputError, match="^data/corpora/gone.wav: not a readable sound file"):
+    with pytest.raises(InputError, match=r"^data/corpora/gone.wav: not a readable sound file"):
         audio.load(Path("data/corpora/gone.wav"), MEAN)

@@ -1,5 +1,4 @@
-import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.error import URLError
 from urllib.parse import urlparse
 
@@ -123,7 +122,7 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
     url = models.ResNet18_Weights.DEFAULT.url
-    return tmp_path / "hub/checkpoints" / os.path.basename(urlparse(url).path)
+    return tmp_path / "hub/checkpoints" / PurePosixPath(urlparse(url).path).name
 
 
 def test_pretrained_weights_are_taken_over_and_the_stem_sums_the_colours(hub):

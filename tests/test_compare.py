@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from ser import params, tracking
+from ser import params
 from ser.errors import InputError
 from stages import compare
 
@@ -30,17 +30,18 @@ def project(tmp_path, monkeypatch):
         for corpus in ("emodb", "ravdess") for speaker in range(4) for clip in range(9)])
     Path("data").mkdir()
     catalogue.sort_values("clip").to_csv("data/catalogue.csv", index=False)
-    Path("metrics/predictions").mkdir(parents=True)
+    for kind in ("predictions", "curves"):
+        Path("metrics", kind).mkdir(parents=True)
     for arm in ("baseline", "masked", "diffusion"):
         probability = rng.dirichlet(np.ones(3), len(catalogue))
         table = catalogue[["clip", "emotion"]].assign(
             repeat=0, fold=0, predicted=np.array(EMOTIONS)[probability.argmax(axis=1)])
         table[EMOTIONS] = probability
         table.to_csv(f"metrics/predictions/{arm}.csv", index=False)
-        for fold in (0, 1):
-            with tracking.live(f"metrics/live/train/{arm}/0-{fold}") as log:
-                for epoch in range(1, 4 + fold):
-                    log({"train_loss": 1.0, "validation_loss": 1.0, "validation_ua": epoch / 10})
+        epochs = pd.DataFrame([(fold, epoch) for fold in (0, 1) for epoch in range(1, 4 + fold)],
+                              columns=["fold", "epoch"])
+        epochs.assign(repeat=0, train_loss=1.0, validation_loss=1.0, validation_ua=epochs["epoch"] / 10
+                      ).to_csv(f"metrics/curves/{arm}.csv", index=False)
     return tmp_path
 
 
@@ -77,7 +78,7 @@ def test_the_same_inputs_give_the_same_bytes(project):
 @pytest.mark.parametrize("path, maker", [
     ("metrics/predictions/masked.csv", "train@masked"),
     ("metrics/predictions/diffusion.csv", "retrain@diffusion"),
-    ("metrics/live/train/baseline", "train@baseline")])
+    ("metrics/curves/baseline.csv", "train@baseline")])
 def test_a_missing_result_names_the_stage_that_makes_it(project, path, maker):
     Path(path).unlink()
     with pytest.raises(InputError, match=f"{path} is missing.*`dvc repro {maker}`"):

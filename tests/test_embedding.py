@@ -32,7 +32,7 @@ def test_features_are_the_penultimate_layer_of_the_folds_own_classifier(toy, cli
 def test_a_classifier_that_learnt_from_other_clips_is_refused(toy, clips):
     save(classifiers.build(CLASSIFIER, 3, seed=4), clips.normaliser(), toy.folds[1].training_digest)
     with pytest.raises(
-        InputError, match="^models/arms/baseline was not made from the training part of repeat 0 fold 0"
+        InputError, match=r"^models/arms/baseline was not made from the training part of repeat 0 fold 0"
     ):
         embedding.features(toy.folds[0], clips, CLASSIFIER, 3, "fp32")
 

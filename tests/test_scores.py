@@ -335,3 +335,10 @@ def test_learning_curves_hold_the_last_value_of_a_run_that_stopped():
     assert curves["epoch"].tolist() == [1, 2, 3]
     np.testing.assert_allclose(curves["baseline"], [0.3, 0.5, 0.6])
     np.testing.assert_allclose(curves["masked"], [0.5, np.nan, np.nan])
+
+
+def test_bad_curves(tmp_path):
+    path = tmp_path / "masked.csv"
+    history((0, 0, 1, 0.2), (0, 0, 1, 0.3)).to_csv(path, index=False)
+    with pytest.raises(InputError, match="masked.csv, line 3: this epoch of this fold was already listed"):
+        scores.read_curves(path)

@@ -392,7 +392,7 @@ def test_a_file_that_leaks_is_refused(split, table, tmp_path):
     split.sample(frac=1, random_state=0).assign(role=np.array(split.role)).to_csv(
         tmp_path / "splits.csv", index=False
     )
-    with pytest.raises(InputError, match="^split: clip "):
+    with pytest.raises(InputError, match=r"^split: clip "):
         splits.load(tmp_path / "splits.csv", table, "speaker")
 
 

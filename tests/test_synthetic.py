@@ -46,7 +46,7 @@ def test_only_the_clips_of_the_fold_are_returned(toy):
 
 
 def test_another_repeat_has_clips_of_its_own(toy):
-    write(toy.folds + [splits.Fold(1, 0, ["a"], ["b"], ["c"])])
+    write([*toy.folds, splits.Fold(1, 0, ["a"], ["b"], ["c"])])
     assert len(synthetic.clips(FOLDER, toy.folds[0], EMOTIONS, "cpu")) == 6
 
 
@@ -112,7 +112,7 @@ def test_the_study_needs_no_mels_until_clips_are_asked_for(toy):
         if path.startswith("data/mels"):
             Path(path).unlink()
     real = study.load(EMOTIONS, "speaker")
-    with pytest.raises(InputError, match="^data/mels: not a readable pack of mels"):
+    with pytest.raises(InputError, match=r"^data/mels: not a readable pack of mels"):
         real.clips(real.folds[0].train, "cpu")
 
 

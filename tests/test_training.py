@@ -76,7 +76,7 @@ def weights(model):
 
 @pytest.mark.parametrize("change", [{}, {"precision": "bf16"}, {"optimiser": "adam", "weight_decay": 0.0}])
 def test_a_separable_set_is_learnt(change):
-    model, _, history = fit(**change)
+    _, _, history = fit(**change)
     assert history[0]["validation_ua"] < history[-1]["validation_ua"]
     assert history[-1]["train_loss"] < 0.6 * history[0]["train_loss"]
     assert history[-1]["validation_ua"] > 0.9

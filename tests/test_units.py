@@ -103,10 +103,12 @@ def test_what_it_is_not_made_from_does_not_matter():
     assert units.fingerprint([Settings(rate=0.1), 0, ["anger", "neutral"]], FILES) == before
 
 
-def test_folds_may_be_added_later():
+def test_folds_may_be_added_later(capsys):
     finish(work([]), folds=FOLDS[:1])
+    assert capsys.readouterr().out == ""
     finish(work(done := []))
     assert done == [1, 2]
+    assert capsys.readouterr().out == "baseline: going on, 1 of 3 folds were finished before\n"
 
 
 def test_discarding_removes_the_units_of_that_name_alone():

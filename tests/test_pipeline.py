@@ -1,0 +1,146 @@
+"""The graph as DVC runs it, on the smallest experiment: what reruns, what is shared, what survives a kill."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from sklearn.metrics import balanced_accuracy_score
+
+from experiments.__main__ import merged
+from tests.conftest import ROOT
+
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+RESULTS = ["metrics/compare.json", "metrics/details.json", "plots/ua.png"]
+RESULTS += [f"metrics/predictions/{arm}.csv" for arm in ("baseline", "masked", "diffusion")]
+
+
+def call(*command, cwd):
+    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def repro(project, *targets):
+    """Run the graph and return the names of the stages that ran."""
+    return set(re.findall(r"Running stage '([^']+)'", call("dvc", "repro", *targets, cwd=project)))
+
+
+def change(project, changes):
+    path = project / "params.yaml"
+    path.write_text(yaml.safe_dump(merged(yaml.safe_load(path.read_text()), changes), sort_keys=False))
+
+
+def copy_of_the_repository(folder):
+    """A repository of its own with the files of this one, set to the smallest experiment."""
+    listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)
+    for name in filter(lambda name: (ROOT / name).is_file(), listed.splitlines()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    change(folder, yaml.safe_load((ROOT / "experiments" / "tiny.yaml").read_text()))
+    call("git", "init", "-q", cwd=folder)
+    commit(folder)
+    return folder
+
+
+def commit(project):
+    call("git", "add", "-A", cwd=project)
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    call("git", *identity, "commit", "-qm", "test", "--allow-empty", cwd=project)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A repository in which the whole graph has run."""
+    folder = copy_of_the_repository(tmp_path_factory.mktemp("first") / "project")
+    assert "train@baseline" in repro(folder)
+    commit(folder)
+    return folder
+
+
+def test_nothing_changed_runs_nothing(project):
+    assert repro(project) == set()
+    assert "Data and pipelines are up to date" in call("dvc", "status", cwd=project)
+
+
+def test_ua_is_recomputed_from_the_predictions(project):
+    summary = json.loads((project / "metrics/compare.json").read_text())
+    assert list(summary) == ["baseline", "masked", "diffusion"]
+    for arm, figures in summary.items():
+        table = pd.read_csv(project / f"metrics/predictions/{arm}.csv")
+        assert figures["ua"] == pytest.approx(balanced_accuracy_score(table["emotion"], table["predicted"]), abs=1e-6)
+
+
+def test_no_speaker_on_two_sides_and_only_real_clips_tested(project):
+    catalogue = pd.read_csv(project / "data/catalogue.csv")
+    split = pd.read_csv(project / "data/splits.csv").merge(catalogue[["clip", "speaker"]], on="clip")
+    for _, fold in split.groupby(["repeat", "fold"]):
+        sides = [set(rows) for _, rows in fold.groupby("role")["speaker"]]
+        assert sum(map(len, sides)) == len(set.union(*sides))
+    synthetic = set(pd.read_csv(project / "data/synthetic/diffusion/index.csv")["clip"])
+    predicted = set(pd.read_csv(project / "metrics/predictions/diffusion.csv")["clip"])
+    assert synthetic.isdisjoint(split["clip"])
+    assert predicted == set(catalogue["clip"])
+
+
+def test_a_masking_knob_reruns_the_masked_arm_alone(project):
+    change(project, {"arms": {"masked": {"masking": {"time": 0.2}}}})
+    assert repro(project) == {"train@masked", "compare"}
+    change(project, {"arms": {"masked": {"masking": {"time": 0.1}}}})
+    assert repro(project) == {"compare"}  # DVC's run cache knows the arm
+
+
+def test_a_diffusion_knob_leaves_the_other_arms_alone(project):
+    change(project, {"generators": {"diffusion": {"sample": {"guidance": 3.0}}}})
+    assert repro(project) == {"sample@diffusion", "gallery@diffusion", "retrain@diffusion", "compare"}
+    change(project, {"generators": {"diffusion": {"sample": {"guidance": 2.0}}}})
+    assert repro(project) == {"compare"}
+
+
+def test_people_read_results_with_dvc(project):
+    shown = json.loads(call("dvc", "metrics", "show", "--json", cwd=project))
+    assert shown[""]["data"]["metrics/compare.json"]["data"]["masked"].keys() == {"ua", "wa", "f1"}
+    call("dvc", "plots", "show", "-o", "shown", cwd=project)
+    page = (project / "shown/index.html").read_text()
+    for plot in ("learning curves", "metrics/predictions/masked.csv", "plots/ua.png", "plots/gallery/diffusion.png"):
+        assert plot in page or plot.replace("/", "_") in page, plot
+    shutil.rmtree(project / "shown")
+
+
+def test_a_clone_pulls_everything_derived_and_runs_nothing(project):
+    call("dvc", "push", cwd=project)
+    commit(project)
+    clone = project.parent / "clone"
+    call("git", "clone", "-q", project, clone, cwd=project.parent)
+    call("dvc", "pull", "--allow-missing", cwd=clone)
+    for name in ("data/mels/frames.npy", "models/arms/diffusion.safetensors", "data/synthetic/diffusion/frames.npy"):
+        assert (clone / name).read_bytes() == (project / name).read_bytes()
+    assert not list((clone / "data").rglob("*.wav"))
+    assert repro(clone, "--allow-missing") == set()
+
+
+def test_a_killed_stage_goes_on_and_the_same_seed_gives_the_same_bytes(project, tmp_path):
+    again = copy_of_the_repository(tmp_path / "again")
+    running = subprocess.Popen(
+        ["dvc", "repro"], cwd=again, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    while not list(again.glob("data/units/baseline/*/0-0")):
+        assert running.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not (again / "models/arms/baseline.safetensors").exists()
+
+    assert "baseline: going on, 1 of 2 folds were finished before" in call("dvc", "repro", cwd=again)
+    for name in RESULTS:
+        assert (again / name).read_bytes() == (project / name).read_bytes(), name
+    assert not list(again.rglob("*.part")) and not list(again.glob("data/units/*"))
