@@ -1,7 +1,8 @@
 """Run a named experiment beside the workspace: `python -m experiments NAME [KEY=VALUE ...]`.
 
 An experiment is a file of overrides of params.yaml, experiments/NAME.yaml; further overrides may follow its name. It
-becomes a DVC experiment of that name (`dvc exp show`, `dvc exp apply NAME`), and its table is printed at the end.
+becomes a DVC experiment of that name (`dvc exp show`, `dvc exp apply NAME`), and its table is printed at the end. With
+--keep its figures are also written to metrics/experiments/NAME.json, to be committed.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import dvc.api
 import yaml
 
 from ser import params, schema, scores
-from ser.runtime import stage
+from ser.runtime import replacing, stage
 
 HERE = Path(__file__).parent
 
@@ -24,6 +25,7 @@ def main():
     parser = argparse.ArgumentParser("python -m experiments", description=__doc__.split("\n")[0])
     parser.add_argument("name", choices=names)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for `dvc exp run -S`")
+    parser.add_argument("--keep", action="store_true", help="write metrics/experiments/NAME.json")
     arguments = parser.parse_args()
     changes = yaml.safe_load((HERE / f"{arguments.name}.yaml").read_text())
     schema.check(merged(params.load(), changes))
@@ -35,6 +37,9 @@ def main():
     summary, details = (
         json.loads(dvc.api.read(f"metrics/{name}.json", rev=arguments.name)) for name in ("compare", "details")
     )
+    if arguments.keep:
+        with replacing(f"metrics/experiments/{arguments.name}.json") as temporary:
+            temporary.write_text(json.dumps(details, indent=2) + "\n")
     print(scores.table(summary, details))
 
 
