@@ -75,7 +75,8 @@ def make(catalogue, settings):
         rng = np.random.default_rng([settings.seed, repeat])
         for fold, test, candidates in _PROTOCOLS[settings.protocol](catalogue, settings, rng):
             validation = _hold_out(catalogue[candidates], settings, rng)
-            role = np.select([test, catalogue["clip"].isin(validation), candidates], ["test", "validation", "train"], "")
+            sides = [test, catalogue["clip"].isin(validation), candidates]
+            role = np.select(sides, ["test", "validation", "train"], default="")
             table = pd.DataFrame({"repeat": repeat, "fold": fold, "clip": catalogue["clip"], "role": role})
             rows.append(table[role != ""])
     split = pd.concat(rows, ignore_index=True)
@@ -200,4 +201,5 @@ def check(split, catalogue, protocol):
 def _refuse(rows, why):
     if len(rows):
         row = rows.iloc[0]
-        raise InputError(f"split: clip {row['clip']} (repeat {row['repeat']} fold {row['fold']}) {why}; run `dvc repro split`")
+        where = f"repeat {row['repeat']} fold {row['fold']}"
+        raise InputError(f"split: clip {row['clip']} ({where}) {why}; run `dvc repro split`")

@@ -20,10 +20,11 @@ def save(path, tensors, facts):
 
 
 def merge(path, folders, facts):
-    """Join what `save(folder / "model", ...)` left in each unit's folder, its tensors and facts under the unit's name."""
+    """Join what `save(folder / "model", ...)` left in each unit's folder, under the unit's name."""
     tensors, units = {}, {}
     for folder in folders:
-        tensors |= {f"{folder.name}/{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+        model = load_file(folder / "model.safetensors")
+        tensors |= {f"{folder.name}/{name}": tensor for name, tensor in model.items()}
         units[folder.name] = json.loads((folder / "model.json").read_text())
     save(path, tensors, {**facts, "units": units})
 
@@ -34,7 +35,7 @@ def load(path, unit):
         facts = json.loads(Path(f"{path}.json").read_text())["units"][unit]
         with safe_open(f"{path}.safetensors", "pt") as file:
             prefix = f"{unit}/"
-            names = [name for name in file.keys() if name.startswith(prefix)]
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118, not a dict
             return {name.removeprefix(prefix): file.get_tensor(name) for name in names}, facts
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise InputError(f"{path}: no readable model of fold {unit} ({error}); run `dvc repro` or `dvc pull`") from None

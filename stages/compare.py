@@ -18,7 +18,9 @@ def main():
         arm: scores.read_predictions(_result(f"metrics/predictions/{arm}.csv", arm, maker), emotions)
         for arm, maker in makers.items()
     }
-    curves = {arm: scores.read_curves(_result(f"metrics/curves/{arm}.csv", arm, maker)) for arm, maker in makers.items()}
+    curves = {
+        arm: scores.read_curves(_result(f"metrics/curves/{arm}.csv", arm, maker)) for arm, maker in makers.items()
+    }
     summary, details = scores.compare(
         predictions,
         catalogue.load("data/catalogue.csv"),

@@ -1,4 +1,5 @@
-"""A generator fitted to every fold's training clips and their embeddings: models/generators/GENERATOR, metrics/losses/GENERATOR.csv."""
+"""A generator fitted to every fold's training clips and their embeddings: models/generators/GENERATOR, and its loss in
+metrics/losses/GENERATOR.csv."""
 
 import importlib
 import sys

@@ -11,8 +11,10 @@ from ser.errors import InputError
 from stages import compare
 
 EMOTIONS = ["anger", "neutral", "sadness"]
-SETTINGS = {"study.arms": ["baseline", "masked"], "study.generators": ["diffusion"], "emotions": EMOTIONS,
-            "split.protocol": "speaker", "study.resamples": 200, "seed": 7}
+SETTINGS = {
+    "study": {"arms": ["baseline", "masked"], "generators": ["diffusion"], "resamples": 200},
+    "emotions": EMOTIONS, "split.protocol": "speaker", "seed": 7,
+}
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Denoising diffusion over mel spectrograms, conditioned on time and on an emotion embedding.
 
-DDPM (Ho et al. 2020, arXiv 2006.11239) with the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672), v-prediction
-(Salimans & Ho 2022, arXiv 2202.00512) weighted by min-SNR-5 (Hang et al. 2023, arXiv 2303.09556), classifier-free
-guidance (Ho & Salimans 2022, arXiv 2207.12598), and DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095) to sample.
+DDPM (Ho et al. 2020, arXiv 2006.11239) with the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672),
+v-prediction (Salimans & Ho 2022, arXiv 2202.00512) weighted by min-SNR-5 (Hang et al. 2023, arXiv 2303.09556),
+classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598), and DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095)
+to sample.
 """
 
 import torch
