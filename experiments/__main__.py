@@ -30,7 +30,9 @@ def main():
     changes = yaml.safe_load((HERE / f"{arguments.name}.yaml").read_text())
     schema.check(merged(params.load(), changes))
     overrides = [f"{key}={json.dumps(value)}" for key, value in flattened(changes)] + arguments.overrides
-    command = ["dvc", "exp", "run", "--temp", "--force", "--name", arguments.name]
+    # An earlier experiment of this name makes way; what it shares with this one comes back from DVC's run cache.
+    subprocess.run(["dvc", "exp", "remove", "--quiet", arguments.name], stderr=subprocess.DEVNULL)
+    command = ["dvc", "exp", "run", "--temp", "--name", arguments.name]
     done = subprocess.run([*command, *(part for override in overrides for part in ("-S", override))])
     if done.returncode:
         sys.exit(done.returncode)
