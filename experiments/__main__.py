@@ -7,6 +7,7 @@ becomes a DVC experiment of that name (`dvc exp show`, `dvc exp apply NAME`), an
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,16 +25,21 @@ def main():
     names = sorted(path.stem for path in HERE.glob("*.yaml"))
     parser = argparse.ArgumentParser("python -m experiments", description=__doc__.split("\n")[0])
     parser.add_argument("name", choices=names)
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for `dvc exp run -S`")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", type=override, help="of params.yaml")
     parser.add_argument("--keep", action="store_true", help="write metrics/experiments/NAME.json")
     arguments = parser.parse_args()
     changes = yaml.safe_load((HERE / f"{arguments.name}.yaml").read_text())
+    for change in arguments.overrides:
+        changes = merged(changes, change)
     schema.check(merged(params.load(), changes))
-    overrides = [f"{key}={json.dumps(value)}" for key, value in flattened(changes)] + arguments.overrides
     # An earlier experiment of this name makes way; what it shares with this one comes back from DVC's run cache.
-    subprocess.run(["dvc", "exp", "remove", "--quiet", arguments.name], stderr=subprocess.DEVNULL)
-    command = ["dvc", "exp", "run", "--temp", "--name", arguments.name]
-    done = subprocess.run([*command, *(part for override in overrides for part in ("-S", override))])
+    dvc_command = [sys.executable, "-m", "dvc", "exp"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run([*dvc_command, "remove", "--quiet", arguments.name], stderr=subprocess.DEVNULL)
+    command = [*dvc_command, "run", "--temp", "--name", arguments.name]
+    for key, value in flattened(changes):
+        command += ["-S", f"{key}={json.dumps(value)}"]
+    done = subprocess.run(command, env=environment)
     if done.returncode:
         sys.exit(done.returncode)
     summary, details = (
@@ -50,6 +56,17 @@ def merged(values, changes):
     if not (isinstance(values, dict) and isinstance(changes, dict)):
         return changes
     return values | {key: merged(values.get(key), change) for key, change in changes.items()}
+
+
+def override(text):
+    """`a.b=value` as nested dicts, its value read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected KEY=VALUE")
+    change = yaml.safe_load(value)
+    for part in reversed(key.split(".")):
+        change = {part: change}
+    return change
 
 
 def flattened(changes, prefix=""):

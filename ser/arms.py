@@ -5,13 +5,14 @@ import torch
 from pydantic import Field
 
 from ser import classifiers, compute, store, study, synthetic, tracking, training, units
+from ser.errors import InputError
 from ser.masking import Masking
 from ser.params import Section
 from ser.runtime import replacing
 
 
 class Arm(Section):
-    masking: Masking | None
+    masking: Masking
     share: float = Field(ge=0, lt=1)
 
 
@@ -26,6 +27,8 @@ def run(
 ):
     """Train and test the arm on every fold; write models/arms/<name>, metrics/predictions/<name>.csv and
     metrics/curves/<name>.csv."""
+    if arm.share and not generated:
+        raise InputError(f"params.yaml: key `arms.{name}.share` is {arm.share} without a generator; set it to 0.0")
     device = compute.device()
 
     def work(fold, folder):
@@ -52,7 +55,7 @@ def run(
         tables = [pd.read_csv(folder / "predictions.csv", dtype=str) for folder in folders]
         pd.concat(tables).to_csv(temporary, index=False)
     with replacing(f"metrics/curves/{name}.csv") as temporary:
-        tracking.read(folders).to_csv(temporary, index=False)
+        tracking.read(folders, "epoch").to_csv(temporary, index=False)
     units.discard(name)
 
 

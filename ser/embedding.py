@@ -12,7 +12,8 @@ def features(fold, clips, classifier, emotions, precision, model="models/arms/ba
     tensors, facts = store.load(model, fold.name)
     fold.same_training(facts["training"], model)
     normalise = Normaliser(tensors.pop("mean").to(clips.start.device), tensors.pop("std").to(clips.start.device))
-    net = classifiers.build(classifier, emotions, seed=0).to(clips.start.device)
+    untrained = classifier.model_copy(update={"pretrained": "none"})
+    net = classifiers.build(untrained, emotions, seed=0).to(clips.start.device)
     net.load_state_dict(tensors)
     return classifiers.evaluate(net, net.embed, normalise, clips, classifier.frames, precision)
 

@@ -25,7 +25,7 @@ def mask(mels, settings, generator):
     become 0, the mean of the training data. `generator` is a CPU torch.Generator, so that draws do not depend on the
     device.
     """
-    if torch.rand((), generator=generator) >= settings.probability:
+    if not settings.probability or torch.rand((), generator=generator) >= settings.probability:
         return mels
     batch, _, n_mels, frames = mels.shape
 
@@ -34,8 +34,8 @@ def mask(mels, settings, generator):
 
     def band(size, share):
         """Boolean `[batch, size]`, true inside one random band a clip, of at most `share` of the axis."""
-        width = draw(0, share * size).round()
-        start = (draw(0, 1) * (size - width)).floor()
+        width = draw(0, int(share * size) + 1).floor().clamp(max=int(share * size))
+        start = (draw(0, 1) * (size - width + 1)).floor().minimum(size - width)
         position = torch.arange(size, device=mels.device)
         return (position >= start) & (position < start + width)
 

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.fft
 from pydantic import Field
 
+from ser.errors import InputError
 from ser.packs import FLOOR_DB
 from ser.params import Section
 
@@ -26,6 +27,11 @@ def melspectrogram(samples, sample_rate, settings):
     Slaney mel filters, a centred Hann window, power. The peak is 0 dB and the floor -80 dB whatever the recording
     level, because EmoDB is peak-normalised and RAVDESS is not: level would tell the corpus, not the emotion.
     """
+    if not settings.fmin < settings.fmax <= sample_rate / 2:
+        raise InputError(
+            f"params.yaml: expected mels.fmin < mels.fmax <= {sample_rate / 2:g} Hz, half of audio.sample_rate; "
+            f"found {settings.fmin:g} and {settings.fmax:g}"
+        )
     window, filters = _analysis(sample_rate, settings)
     padded = np.pad(samples, settings.n_fft // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, settings.n_fft)[:: settings.hop]

@@ -38,7 +38,7 @@ def write(folder, clips):
             for row, frames in clips:
                 if start == 0:
                     _write_header(file, 0, frames.shape[1])
-                frames.astype(np.float16).tofile(file)
+                file.write(np.ascontiguousarray(frames, np.float16).data)
                 rows.append({"clip": row["clip"], "start": start, "frames": len(frames), **row})
                 start += len(frames)
             if not rows:
@@ -57,9 +57,9 @@ def read(folder):
     """Open the pack in `folder` without loading its frames; raises InputError where file and index disagree."""
     folder = Path(folder)
     try:
-        index = pd.read_csv(folder / "index.csv")
+        index = pd.read_csv(folder / "index.csv", dtype={"clip": str, "training": str})
         frames = np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{folder}: not a readable pack of mels ({error}); run `dvc repro` or `dvc pull`") from None
     if missing := [column for column in COLUMNS if column not in index]:
         raise InputError(f"{folder}/index.csv: column {missing[0]} is missing; run `dvc repro` to make it again")

@@ -23,7 +23,7 @@ class Section(BaseModel):
 def load(path=PATH):
     """Return the whole of params.yaml as plain Python values."""
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        values = yaml.safe_load(Path(path).read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path} not found: run this from the root of the repository") from None
     except yaml.YAMLError as error:

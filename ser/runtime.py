@@ -16,11 +16,12 @@ from ser.errors import InputError
 def replacing(path):
     """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it is removed.
 
-    The caller creates a file or a folder under the temporary path. A folder replaces the earlier one as a whole.
+    The caller creates a file or a folder under the temporary path. A folder replaces the earlier one as a whole. What
+    a killed process left under the temporary path is removed by the next one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.part")
     _remove(temporary)
     try:
         yield temporary

@@ -1,23 +1,27 @@
 """The whole of params.yaml: every section with the type its users read it as."""
 
-import importlib
+import importlib.util
 from typing import Literal
+
+from pydantic import NonNegativeInt
 
 from ser import params
 from ser.arms import Arm
 from ser.audio import Audio
 from ser.catalogue import EMOTIONS
 from ser.classifiers import ClassifierSettings
+from ser.errors import InputError
 from ser.mels import Mels
 from ser.scores import Comparison
 from ser.splits import Split
+from ser.survey import Corpora
 from ser.training import Training
 
 
 class Params(params.Section):
-    seed: int
+    seed: NonNegativeInt
     study: Comparison
-    corpora: dict[str, bool]
+    corpora: Corpora
     emotions: list[Literal[EMOTIONS]]
     audio: Audio
     mels: Mels
@@ -34,6 +38,8 @@ def check(values):
     for name in [*whole.study.arms, *whole.study.generators]:
         params.check(values["arms"].get(name), Arm, f"arms.{name}")
     for name in whole.study.generators:
+        if importlib.util.find_spec(f"ser.generators.{name}") is None:
+            raise InputError(f"params.yaml: key `study.generators`: there is no ser/generators/{name}.py")
         module = importlib.import_module(f"ser.generators.{name}")
         settings = values["generators"].get(name)
         params.check(settings, _generator(module), f"generators.{name}")

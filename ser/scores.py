@@ -7,7 +7,7 @@ two arms speaker by speaker.
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ser.errors import InputError
 from ser.params import Section
@@ -24,9 +24,16 @@ PROTOCOLS = {
 
 
 class Comparison(Section):
-    arms: list[str] = Field(min_length=1)
+    arms: list[str]
     generators: list[str]
     resamples: int = Field(gt=0)
+
+    @field_validator("arms")
+    @classmethod
+    def _with_baseline(cls, arms):
+        if "baseline" not in arms:
+            raise ValueError("must hold `baseline`, from which embeddings and differences are taken")
+        return arms
 
 
 def read_predictions(path, emotions):

@@ -5,14 +5,14 @@ Protocols:
 
 - speaker: test speakers are never trained on; folds are balanced by corpus and sex (the headline);
 - loso: as speaker, one speaker a fold;
-- text: test sentences are never trained on;
+- text: test sentences are never trained on, test speakers are;
 - speaker_text: neither the test speakers nor the test sentences are trained on; clips that share one of the two
   with the test part have no role in that fold;
 - random: stratified by emotion without regard to speakers, as in most published code. It leaks: the same voices
   are trained on and tested.
 
-Validation clips are held out of the training part by the same rule (whole speakers, whole sentences; in random at
-random). Files with identical bytes stay on one side under every protocol.
+Validation clips are held out of the training part: whole speakers of each corpus, in random single clips. Files with
+identical bytes stay on one side under every protocol.
 """
 
 import hashlib
@@ -28,7 +28,6 @@ from ser.params import Section
 
 ROLES = ("train", "validation", "test")
 COLUMNS = ["repeat", "fold", "clip", "role"]
-LEAKING = ("random",)
 
 
 class Split(Section):
@@ -36,7 +35,7 @@ class Split(Section):
     folds: int = Field(ge=2)
     repeats: int = Field(ge=1)
     validation: float = Field(gt=0, lt=1)
-    seed: int
+    seed: int = Field(ge=0)
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,9 @@ class Fold:
 
     @property
     def training_digest(self):
-        """Identifies the training part; carried by everything made from it, compared by everything that uses it."""
-        return hashlib.sha256("\n".join(sorted(self.train)).encode()).hexdigest()[:16]
+        """Identifies the training clips and their order; carried by all that is made from them, compared by all that
+        use it."""
+        return hashlib.sha256("\n".join(self.train).encode()).hexdigest()[:16]
 
     def same_training(self, digest, what):
         """Refuse `what` (a model, an embedding, synthetic clips) if it was made from other clips than this fold's."""
@@ -138,21 +138,26 @@ def _deal(catalogue, group, folds, rng):
 
 
 def _hold_out(candidates, settings, rng):
-    """The clips of the training part that choose the epoch: about `settings.validation` of the groups, at least one,
-    of each corpus."""
-    group = {"random": None, "text": "text"}.get(settings.protocol, "speaker")
+    """The clips of the training part that choose the epoch: about `settings.validation` of the speakers of each corpus,
+    at least one and never all."""
+    group = None if settings.protocol == "random" else "speaker"
     key = _key(candidates, group)
     held_out = []
     for _, corpus in candidates.assign(key=key, order=key.map(_shuffled(key, rng))).groupby("corpus"):
         groups = corpus.drop_duplicates("key").sort_values("order").key
-        if len(groups) > 1:
-            held_out.extend(groups[: max(1, round(settings.validation * len(groups)))])
+        held_out.extend(groups[: min(len(groups) - 1, max(1, round(settings.validation * len(groups))))])
     return candidates["clip"][key.isin(held_out)]
 
 
 def _key(catalogue, group):
-    """What a clip is dealt by; of files with identical bytes, all follow the first."""
-    return catalogue.groupby("sha256")[group or "clip"].transform("first")
+    """What a clip is dealt by; groups that share a file, byte for byte, count as one."""
+    key = catalogue[group or "clip"]
+    while True:
+        shared = key.groupby(catalogue["sha256"]).transform("min")
+        joined = shared.groupby(key).transform("min")
+        if joined.equals(key):
+            return key
+        key = joined
 
 
 def _shuffled(key, rng):
@@ -177,9 +182,9 @@ def load(path, catalogue, protocol):
 
 def check(split, catalogue, protocol):
     """Refuse a split that leaks: raises InputError for a clip that is unknown, in two roles of a fold or not test
-    exactly once a repeat, for identical files on two sides, for an empty role, and for speakers or sentences on two
-    sides where the protocol keeps them apart."""
-    table = split.merge(catalogue[["clip", "speaker", "text", "sha256"]], on="clip", how="left")
+    exactly once a repeat, for identical files on two sides, for an empty role or an emotion that is not trained on, and
+    for speakers or sentences on two sides where the protocol keeps them apart."""
+    table = split.merge(catalogue[["clip", "speaker", "text", "emotion", "sha256"]], on="clip", how="left")
     _refuse(table[table.sha256.isna() | ~table.role.isin(ROLES)], "is not in the catalogue or has an unknown role")
     _refuse(table[table.duplicated(["repeat", "fold", "clip"])], "has two roles in one fold")
     tested = table[table.role == "test"]
@@ -188,14 +193,20 @@ def check(split, catalogue, protocol):
         _refuse(rows[~rows["clip"].isin(tested["clip"][tested.repeat == repeat])], "is never tested")
     for (repeat, fold), rows in table.groupby(["repeat", "fold"]):
         if empty := [role for role in ROLES if not (rows.role == role).any()]:
-            raise InputError(f"split: repeat {repeat} fold {fold} has no {empty[0]} clips; use fewer `split.folds`")
-        for column in ["sha256", *_APART[protocol]]:
-            for kept_out, others in (("test", ["train", "validation"]), ("validation", ["train"])):
-                if (kept_out, column) == ("validation", "text") and protocol == "speaker_text":
-                    continue
-                values = set(rows[column][rows.role == kept_out])
-                crossing = rows[rows.role.isin(others) & rows[column].isin(values)]
-                _refuse(crossing, f"shares its {column} with a {kept_out} clip of the same fold")
+            raise InputError(f"split: repeat {repeat} fold {fold} has no {empty[0]} clips; change `split.folds`")
+        if missing := sorted(set(table["emotion"]) - set(rows["emotion"][rows["role"] == "train"])):
+            raise InputError(
+                f"split: repeat {repeat} fold {fold} trains on no clip of {', '.join(missing)}; drop it from "
+                "`emotions`, lower `split.validation` or change `split.folds`"
+            )
+        choosing = [] if protocol == "random" else ["speaker"]
+        held_apart = [("test", column) for column in ["sha256", *_APART[protocol]]]
+        held_apart += [("validation", column) for column in ["sha256", *choosing]]
+        for kept_out, column in held_apart:
+            values = set(rows[column][rows["role"] == kept_out])
+            others = ["train"] if kept_out == "validation" else ["train", "validation"]
+            crossing = rows[rows["role"].isin(others) & rows[column].isin(values)]
+            _refuse(crossing, f"shares its {column} with a {kept_out} clip of the same fold")
 
 
 def _refuse(rows, why):

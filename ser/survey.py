@@ -13,7 +13,15 @@ import soundfile
 
 from ser.catalogue import COLUMNS
 from ser.errors import InputError
+from ser.params import Section
 from ser.runtime import progress
+
+
+class Corpora(Section):
+    emodb: bool
+    ravdess: bool
+    demo: bool
+
 
 SILENCE = 1e-4  # peak, of full scale; the softest clip of RAVDESS peaks at 0.006
 BLOCK = 1 << 16  # frames decoded at a time

@@ -2,13 +2,16 @@
 of the training part that its generator learnt from. They are only ever trained on, in that fold alone."""
 
 from ser import batches, packs
+from ser.errors import InputError
 
 
 def clips(folder, fold, emotions, device):
     """The synthetic clips made for `fold` as tensors; refuses clips that were made from other training clips."""
     pack = packs.read(folder)
     rows = pack.index[(pack.index.repeat == fold.repeat) & (pack.index.fold == fold.fold)]
-    for digest in rows.training.astype(str).unique():
+    if rows.empty:
+        raise InputError(f"{folder}: no clips for repeat {fold.repeat} fold {fold.fold}; run `dvc repro`")
+    for digest in rows["training"].unique():
         fold.same_training(digest, f"{folder}: a synthetic clip")
     emotion = dict(zip(rows["clip"], rows.emotion, strict=True))
     return batches.clips(pack, list(rows["clip"]), emotion, emotions, device)

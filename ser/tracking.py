@@ -20,9 +20,9 @@ def live(folder):
         yield log
 
 
-def read(folders):
-    """The curves in `live` of the folders of some units, each named repeat-fold: `repeat,fold,epoch` and a column a
-    figure."""
+def read(folders, step):
+    """The curves in `live` of the folders of some units, each named repeat-fold, as a table: `repeat,fold`, the number
+    of the `step` (an epoch, say) and a column a figure."""
     tables = []
     for folder in folders:
         repeat, fold = map(int, folder.name.split("-"))
@@ -30,8 +30,8 @@ def read(folders):
             path.stem: pd.read_csv(path, sep="\t", index_col="step")[path.stem]
             for path in sorted((folder / "live" / "plots" / "metrics").glob("*.tsv"))
         }
-        table = pd.DataFrame(figures).reset_index(names="epoch")
-        table["epoch"] += 1
+        table = pd.DataFrame(figures).reset_index(names=step)
+        table[step] += 1
         table.insert(0, "fold", fold)
         table.insert(0, "repeat", repeat)
         tables.append(table)

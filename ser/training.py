@@ -62,14 +62,14 @@ def fit(
     validation,    # Clips that choose the epoch
     frames,        # length of the crops
     settings,      # Training
-    masking,       # Masking, or None
+    masking,       # Masking
     seed,          # of batches, crops, masks and dropout
     log,           # called with a dict of figures after every epoch
 ):
     """Train `model` and leave it with the weights of the epoch with the best validation UA; return that epoch.
 
-    An epoch is as many updates as the real clips fill batches, so arms with synthetic clips get no more updates than
-    those without. Training ends early after `settings.patience` epochs without a better one.
+    An epoch is as many updates as the real clips fill batches, so the schedule of an arm with synthetic clips has as
+    many updates as that of one without. Training ends early after `settings.patience` epochs without a better one.
     """
     device = sources.real.start.device
     generator = compute.generator(seed)
@@ -88,8 +88,7 @@ def fit(
         for _ in range(updates):
             which = next(batches).to(device)
             mels = normalise(clips.random_crops(which, frames, generator))
-            if masking:
-                mels = mask(mels, masking, generator)
+            mels = mask(mels, masking, generator)
             mels = mels.contiguous(memory_format=torch.channels_last)
             with compute.autocast(device, settings.precision):
                 logits = model(mels)

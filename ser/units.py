@@ -6,17 +6,22 @@ import json
 import shutil
 from pathlib import Path
 
+from ser.errors import InputError
 from ser.runtime import progress, replacing
 
 ROOT = Path("data/units")
 
 
 def fingerprint(settings, files):
-    """Identify what a unit is made from: its settings, the input files and the code of the library, byte for byte."""
+    """Identify what a unit is made from: its settings, the input files, our code and its requirements."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=_plain).encode())
-    for path in [*sorted(Path("ser").rglob("*.py")), *map(Path, files)]:
-        with open(path, "rb") as file:
-            digest.update(f"{path}:{hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
+    code = [path for folder in ("ser", "stages") for path in sorted(Path(folder).rglob("*.py"))]
+    for path in [*code, Path("requirements.txt"), *map(Path, files)]:
+        try:
+            with path.open("rb") as file:
+                digest.update(f"{path}:{hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
+        except FileNotFoundError:
+            raise InputError(f"{path} is missing; run `dvc repro` to make it, or `dvc pull`") from None
     return digest.hexdigest()[:16]
 
 

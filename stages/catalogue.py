@@ -8,7 +8,7 @@ from ser.runtime import replacing, stage
 
 
 def main():
-    names = [name for name, selected in params.read("corpora", dict[str, bool]).items() if selected]
+    names = [name for name, selected in params.read("corpora", survey.Corpora) if selected]
     if not names:
         raise InputError("params.yaml: `corpora`: none is selected; set at least one to true")
     table = survey.build(Path(), names)

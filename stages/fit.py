@@ -4,6 +4,8 @@ metrics/losses/GENERATOR.csv."""
 import importlib
 import sys
 
+from pydantic import NonNegativeInt
+
 from ser import compute, params, store, study, tracking, units
 from ser.runtime import replacing, stage
 
@@ -11,7 +13,7 @@ from ser.runtime import replacing, stage
 def main(name):
     generator = importlib.import_module(f"ser.generators.{name}")
     settings = params.read(f"generators.{name}.fit", generator.Fit)
-    seed = params.read("seed", int)
+    seed = params.read("seed", NonNegativeInt)
     real = study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
     device = compute.device()
 
@@ -19,18 +21,19 @@ def main(name):
         embeddings, made = store.load("data/embeddings", fold.name)
         fold.same_training(made["training"], "data/embeddings")
         clips = real.clips(fold.train, device)
+        normalise = clips.normaliser()
         with tracking.live(folder / "live") as log:
             state = generator.fit(
-                clips, clips.normaliser(), embeddings["features"], settings,
+                clips, normalise, embeddings["features"], settings,
                 compute.derive_seed(seed, fold.repeat, fold.fold, 2), log,
             )
-        store.save(folder / "model", state | clips.normaliser().tensors(), {"training": fold.training_digest})
+        store.save(folder / "model", state | normalise.tensors(), {"training": fold.training_digest})
 
     files = [*study.FILES, "data/embeddings.safetensors"]
     folders = units.finish(f"fit-{name}", real.folds, work, [settings, seed, real.emotions], files)
     store.merge(f"models/generators/{name}", folders, {"emotions": real.emotions, "fit": settings.model_dump()})
     with replacing(f"metrics/losses/{name}.csv") as temporary:
-        tracking.read(folders).to_csv(temporary, index=False)
+        tracking.read(folders, "step").to_csv(temporary, index=False)
     units.discard(f"fit-{name}")
 
 

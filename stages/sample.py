@@ -3,6 +3,9 @@
 import importlib
 import sys
 
+import torch
+from pydantic import NonNegativeInt
+
 from ser import compute, embedding, packs, params, store, study, units
 from ser.batches import Normaliser
 from ser.runtime import stage
@@ -12,7 +15,7 @@ def main(name):
     generator = importlib.import_module(f"ser.generators.{name}")
     fitted = params.read(f"generators.{name}.fit", generator.Fit)
     settings = params.read(f"generators.{name}.sample", generator.Sample)
-    seed = params.read("seed", int)
+    seed = params.read("seed", NonNegativeInt)
     real = study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
     device = compute.device()
 
@@ -22,7 +25,7 @@ def main(name):
         state, made = store.load(f"models/generators/{name}", fold.name)
         fold.same_training(made["training"], f"models/generators/{name}")
         normalise = Normaliser(state.pop("mean"), state.pop("std"))
-        emotion = real.clips(fold.train, device).emotion.cpu()
+        emotion = torch.tensor([real.emotions.index(real.emotion[clip]) for clip in fold.train])
 
         def clips():
             for number, label in enumerate(real.emotions):

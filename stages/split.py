@@ -3,13 +3,20 @@
 from typing import Literal
 
 from ser import catalogue, params, splits
+from ser.errors import InputError
 from ser.runtime import replacing, stage
 
 
 def main():
     emotions, settings = params.read("emotions", list[Literal[catalogue.EMOTIONS]]), params.read("split", splits.Split)
     table = catalogue.load("data/catalogue.csv")
-    chosen = table[table.emotion.isin(emotions)]
+    absent = [emotion for emotion in emotions if emotion not in set(table["emotion"])]
+    if absent or len(emotions) < 2 or len(set(emotions)) < len(emotions):
+        raise InputError(
+            "params.yaml: key `emotions`: expected two or more, each once, that the selected corpora hold; "
+            f"no clip carries: {', '.join(absent) or '-'}"
+        )
+    chosen = table[table["emotion"].isin(emotions)]
     split = splits.make(chosen, settings)
     with replacing("data/splits.csv") as temporary:
         split.to_csv(temporary, index=False)

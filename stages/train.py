@@ -2,6 +2,8 @@
 
 import sys
 
+from pydantic import NonNegativeInt
+
 from ser import arms, params, study
 from ser.classifiers import ClassifierSettings
 from ser.runtime import stage
@@ -15,7 +17,7 @@ def main(arm, generated=None):
         study.load(params.read("emotions", list[str]), params.read("split.protocol", str)),
         params.read("classifier", ClassifierSettings),
         params.read("training", Training),
-        params.read("seed", int),
+        params.read("seed", NonNegativeInt),
         generated,
     )
 

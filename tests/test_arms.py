@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ser import arms, classifiers, embedding, packs, store, study, training, units
+from ser import arms, classifiers, embedding, packs, store, study, synthetic, training, units
 from ser.errors import InputError
 from ser.generators import diffusion
 from ser.masking import Masking
@@ -239,49 +239,49 @@ def made_by_first_fold(toy):
     return {name: tensor.numpy().tobytes() for name, tensor in made.items()}
 
 
-@pytest.mark.parametrize(("role", "shows"), [("test", False), ("validation", None), ("train", True)])
-def test_a_marker_planted_in_test_clips_changes_nothing_but_their_predictions(toy, mels, role, shows):
-    """The same done to training clips shows in everything, so the marker would be seen."""
+def change_by_marker(toy, mels, marked):
+    """Plant a huge value in some clips; returns what that changes, and whether the test predictions change."""
     clean, before = made_by_first_fold(toy), predictions("baseline")
-    marked = getattr(toy.folds[0], role)
-    packs.write(
-        "data/mels",
-        (
-            ({"clip": clip}, np.full_like(frames, 5e4) if clip in marked else frames)
-            for clip, frames in mels.items()
-        ),
-    )
-    planted, after = made_by_first_fold(study.load(EMOTIONS, "speaker")), predictions("baseline")
-    changed = {name for name in clean if clean[name] != planted[name]}
-    if shows:
-        assert {
-            "features",
-            "centroids",
-            "condition.weight",
-            "baseline/mean",
-            "baseline/head.weight",
-            "diffusion/mean",
-            "diffusion/head.weight",
-        } <= changed
-    elif role == "test":
-        assert changed == set()
-        assert not after.equals(before)
-    else:
-        assert not {"baseline/mean", "baseline/std", "diffusion/mean", "diffusion/std"} & changed
+    planted = {clip: np.full_like(frames, 5e4) if clip in marked else frames for clip, frames in mels.items()}
+    packs.write("data/mels", (({"clip": clip}, frames) for clip, frames in planted.items()))
+    made, after = made_by_first_fold(study.load(EMOTIONS, "speaker")), predictions("baseline")
+    return {name for name in clean if clean[name] != made[name]}, not after.equals(before)
 
 
-def test_validation_and_test_clips_are_never_trained_on(toy, monkeypatch):
-    seen, fit = [], training.fit
+def test_a_marker_in_test_clips_changes_their_predictions_and_nothing_else(toy, mels):
+    changed, predictions_changed = change_by_marker(toy, mels, toy.folds[0].test)
+    assert changed == set()
+    assert predictions_changed
 
-    def watch(model, normalise, sources, validation, *rest):
-        seen.append((sources.clips(), validation))
-        return fit(model, normalise, sources, validation, *rest)
 
-    monkeypatch.setattr(training, "fit", watch)
-    run("baseline", toy)
-    for fold, (trained, validation) in zip(toy.folds, seen, strict=True):
-        assert torch.equal(trained.frames, toy.clips(fold.train, "cpu").frames)
-        assert torch.equal(validation.frames, toy.clips(fold.validation, "cpu").frames)
+def test_a_marker_in_validation_clips_changes_no_statistics(toy, mels):
+    changed, _ = change_by_marker(toy, mels, toy.folds[0].validation)
+    assert not {"baseline/mean", "baseline/std", "diffusion/mean", "diffusion/std"} & changed
+
+
+def test_a_marker_in_training_clips_changes_everything(toy, mels):
+    changed, _ = change_by_marker(toy, mels, toy.folds[0].train[:1])
+    arms = {f"{arm}/{name}" for arm in ("baseline", "diffusion") for name in ("mean", "std", "head.weight")}
+    assert changed >= arms | {"features", "centroids", "condition.weight"}
+
+
+def test_every_fold_is_trained_on_its_own_real_and_synthetic_clips(toy, monkeypatch):
+    seen = []
+
+    def remember(model, normalise, sources, validation, *_):
+        seen.append((sources.real, validation, sources.synthetic))
+        return 1
+
+    monkeypatch.setattr(training, "fit", remember)
+    synthesise(toy.folds)
+    run("diffusion", toy, GENERATED, SYNTHETIC)
+    for fold, parts in zip(toy.folds, seen, strict=True):
+        own = (
+            toy.clips(fold.train, "cpu"),
+            toy.clips(fold.validation, "cpu"),
+            synthetic.clips(SYNTHETIC, fold, EMOTIONS, "cpu"),
+        )
+        assert all(torch.equal(part.frames, clips.frames) for part, clips in zip(parts, own, strict=True))
 
 
 @pytest.mark.xfail(

@@ -1,3 +1,5 @@
+from math import ceil
+
 import pytest
 import torch
 
@@ -32,6 +34,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero(updates):
         schedule.step()
     peak = rates.index(max(rates))
     assert max(rates) == 2.0
+    assert rates[0] == pytest.approx(2.0 / ceil(0.05 * updates))
     assert peak <= 0.05 * updates
     assert rates[:peak] == sorted(rates[:peak])
     assert rates[peak:] == sorted(rates[peak:], reverse=True)

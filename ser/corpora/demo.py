@@ -13,6 +13,7 @@ roughness (its cycle counter) and, through a volume that leaves headroom, automa
 import ctypes
 import errno
 import hashlib
+import io
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -97,7 +98,9 @@ def fetch(target: Path, mirror: Path | None = None, names: list[str] | None = No
     target.mkdir(parents=True, exist_ok=True)
     with Synthesiser() as synthesiser:
         for name in progress(clips() if names is None else names, "speaking", unit="clip"):
-            soundfile.write(target / f"{name}.wav", speak(synthesiser, name), SAMPLE_RATE, subtype="PCM_16")
+            wav = io.BytesIO()
+            soundfile.write(wav, speak(synthesiser, name), SAMPLE_RATE, format="WAV", subtype="PCM_16")
+            (target / f"{name}.wav").write_bytes(wav.getvalue())
 
 
 def parse(path: Path) -> dict:

@@ -6,6 +6,8 @@ classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598), and DPM-Solver+
 to sample.
 """
 
+from typing import Annotated
+
 import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from pydantic import Field
@@ -14,6 +16,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ser import compute
+from ser.errors import InputError
 from ser.params import Section
 from ser.runtime import progress
 
@@ -23,7 +26,7 @@ LOGGED = 50  # points of the loss curve
 class Fit(Section):
     frames: int = Field(gt=0)
     patch: int = Field(gt=0)
-    channels: list[int] = Field(min_length=1)
+    channels: list[Annotated[int, Field(gt=0, multiple_of=16)]] = Field(min_length=1)
     updates: int = Field(ge=LOGGED)
     batch: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
@@ -82,9 +85,19 @@ def fit(
     conditions,  # [clips, width], the embedding of each clip
     settings,    # Fit
     seed,
-    log,         # called with {"loss": ...} LOGGED times
+    log,         # called with {"loss": ...} about LOGGED times
 ):
-    """Train a denoiser and return the state of its exponential moving average."""
+    """Train a denoiser and return the state of its exponential moving average.
+
+    Raises InputError where the mels do not divide into the U-Net's cells.
+    """
+    cell = settings.patch * 2 ** (len(settings.channels) - 1)
+    for key, size in {"generators.diffusion.fit.frames": settings.frames, "mels.n_mels": len(normalise.mean)}.items():
+        if size % cell:
+            raise InputError(
+                f"params.yaml: key `{key}` is {size}; the U-Net needs a multiple of {cell} (`patch`, doubled at "
+                "each of its `channels` after the first)"
+            )
     device = clips.start.device
     generator = compute.generator(seed)
     torch.manual_seed(seed)
