@@ -42,13 +42,11 @@ def main():
     done = subprocess.run(command, env=environment)
     if done.returncode:
         sys.exit(done.returncode)
-    summary, details = (
-        json.loads(dvc.api.read(f"metrics/{name}.json", rev=arguments.name)) for name in ("compare", "details")
-    )
+    details = json.loads(dvc.api.read("metrics/details.json", rev=arguments.name))
     if arguments.keep:
         with replacing(f"metrics/experiments/{arguments.name}.json") as temporary:
             temporary.write_text(json.dumps(details, indent=2) + "\n")
-    print(scores.table(summary, details))
+    print(scores.table(details))
 
 
 def merged(values, changes):

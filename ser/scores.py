@@ -288,12 +288,11 @@ def caption(details):
     return text
 
 
-def table(summary, details):
+def table(details):
     """The comparison as a Markdown table, one row an arm, in per cent, with its caption below."""
-    references = [reference for reference, others in comparisons(list(summary)).items() if others]
+    references = [reference for reference, others in comparisons(list(details["arms"])).items() if others]
     rows = [["arm", "UA", "WA", "F1", *(f"UA vs {name}" for name in references)]]
-    for arm in summary:
-        figures = details["arms"][arm]
+    for arm, figures in details["arms"].items():
         against = [figures["against"].get(name) for name in references]
         rows.append([arm, *(_percent(figures["overall"][metric]) for metric in METRICS),
                      *(f"{_percent(entry['ua'], '+')}, p {_p(entry['p_corrected'])}" if entry else ""

@@ -38,7 +38,7 @@ def main():
     figures.save(figures.recall(details), "plots/recall.png")
     figures.save(figures.confusion(details), "plots/confusion.png")
     figures.save(figures.learning_curves(curves, scores.caption(details)), "plots/learning_curves.png")
-    print(scores.table(summary, details))
+    print(scores.table(details))
 
 
 def _result(path, arm, maker):

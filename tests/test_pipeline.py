@@ -19,19 +19,31 @@ from experiments.__main__ import merged
 from tests.conftest import ROOT
 
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+# Loaded by every Python process of the first run: notes which of our data each stage opens for reading.
+WITNESS = """
+import os, sys
+def witness(event, arguments):
+    if event == "open" and isinstance(arguments[0], str) and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+        path = os.path.relpath(os.path.abspath(arguments[0]))
+        if path.split(os.sep)[0] in ("data", "models", "metrics"):
+            with open(os.environ["WITNESSED"], "a") as notes:
+                print(*sys.orig_argv[2:], path, sep="\\t", file=notes)
+if "stages." in " ".join(sys.orig_argv):
+    sys.addaudithook(witness)
+"""
 RESULTS = ["metrics/compare.json", "metrics/details.json", "plots/ua.png"]
 RESULTS += [f"metrics/predictions/{arm}.csv" for arm in ("baseline", "masked", "diffusion")]
 
 
-def call(*command, cwd):
-    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
+def call(*command, cwd, **environment):
+    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT | environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def repro(project, *targets):
+def repro(project, *arguments, **environment):
     """Run the graph and return the names of the stages that ran."""
-    return set(re.findall(r"Running stage '([^']+)'", call("dvc", "repro", *targets, cwd=project)))
+    return set(re.findall(r"Running stage '([^']+)'", call("dvc", "repro", *arguments, cwd=project, **environment)))
 
 
 def change(project, changes):
@@ -61,7 +73,9 @@ def commit(project):
 def project(tmp_path_factory):
     """A repository in which the whole graph has run."""
     folder = copy_of_the_repository(tmp_path_factory.mktemp("first") / "project")
-    assert "train@baseline" in repro(folder)
+    (folder.parent / "sitecustomize.py").write_text(WITNESS)
+    witness = {"PYTHONPATH": str(folder.parent), "WITNESSED": str(folder.parent / "witnessed.tsv")}
+    assert "train@baseline" in repro(folder, **witness)
     commit(folder)
     return folder
 
@@ -69,6 +83,19 @@ def project(tmp_path_factory):
 def test_nothing_changed_runs_nothing(project):
     assert repro(project) == set()
     assert "Data and pipelines are up to date" in call("dvc", "status", cwd=project)
+
+
+def test_every_file_that_a_stage_reads_is_among_its_deps(project):
+    lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    read = {}
+    for line in (project.parent / "witnessed.tsv").read_text().splitlines():
+        module, *argument, path = line.split("\t")
+        read.setdefault("@".join([module.removeprefix("stages."), *argument]), set()).add(path)
+    assert read.keys() == {name for name in lock if not name.startswith("download")}
+    for stage, paths in read.items():
+        known = [entry["path"] for kind in ("deps", "outs") for entry in lock[stage][kind]] + ["data/units"]
+        unknown = {path for path in paths if not any(Path(path).is_relative_to(place) for place in known)}
+        assert not unknown, stage
 
 
 def test_ua_is_recomputed_from_the_predictions(project):

@@ -1,0 +1,32 @@
+"""What the README says is what is committed."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+from ser import scores
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("figures", ["metrics/details.json", "metrics/experiments/random_split.json"])
+def test_tables_are_those_of_the_committed_figures(figures):
+    assert scores.table(json.loads((ROOT / figures).read_text())) in README
+
+
+def test_committed_figures_are_recomputed_from_the_committed_predictions():
+    summary = json.loads((ROOT / "metrics/compare.json").read_text())
+    assert list(summary) == ["baseline", "masked", "diffusion"]
+    for arm, figures in summary.items():
+        table = pd.read_csv(ROOT / f"metrics/predictions/{arm}.csv")
+        assert len(table) == 1510
+        assert figures["ua"] == pytest.approx(balanced_accuracy_score(table["emotion"], table["predicted"]), abs=1e-6)
+
+
+def test_pictures_and_files_named_there_exist():
+    for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
