@@ -94,8 +94,9 @@ def _by(group):
 
 
 def _leave_one_speaker_out(catalogue, settings, rng):
-    for fold, speaker in enumerate(catalogue.speaker.unique()):
-        test = (catalogue.speaker == speaker).to_numpy()
+    key = _key(catalogue, "speaker")
+    for fold, speaker in enumerate(key.unique()):
+        test = (key == speaker).to_numpy()
         yield fold, test, ~test
 
 

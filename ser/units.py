@@ -16,7 +16,7 @@ def fingerprint(settings, files):
     """Identify what a unit is made from: its settings, the input files, our code and its requirements."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=_plain).encode())
     code = [path for folder in ("ser", "stages") for path in sorted(Path(folder).rglob("*.py"))]
-    for path in [*code, Path("requirements.txt"), *map(Path, files)]:
+    for path in [*code, *Path().glob("requirements.txt"), *map(Path, files)]:
         try:
             with path.open("rb") as file:
                 digest.update(f"{path}:{hashlib.file_digest(file, 'sha256').hexdigest()}".encode())

@@ -12,6 +12,7 @@ from ser.errors import InputError
 from stages import catalogue as stage
 
 CLIPS = Path("data/corpora/emodb/wav")
+SELECTED = {"emodb": True, "ravdess": False, "demo": False}
 TONE = np.sin(np.arange(4_000) / 5) / 2
 
 
@@ -19,7 +20,7 @@ TONE = np.sin(np.arange(4_000) / 5) / 2
 def project(tmp_path, monkeypatch):
     """An empty project with params.yaml selecting EmoDB."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(params, "read", lambda key, _: {"corpora": {"emodb": True, "ravdess": False}}[key])
+    monkeypatch.setattr(params, "read", lambda key, kind: params.check(SELECTED, kind, key))
     CLIPS.mkdir(parents=True)
 
 
@@ -225,8 +226,8 @@ def test_a_failure_leaves_the_earlier_catalogue(written):
 
 
 def test_no_corpus_selected(monkeypatch):
-    monkeypatch.setattr(params, "read", lambda *_: {"emodb": False})
-    with pytest.raises(InputError, match="params.yaml: corpora: none is selected"):
+    monkeypatch.setattr(params, "read", lambda key, kind: params.check(dict.fromkeys(SELECTED, False), kind, key))
+    with pytest.raises(InputError, match="params.yaml: `corpora`: none is selected"):
         stage.main()
 
 

@@ -134,7 +134,6 @@ def test_a_file_that_is_no_mapping(write, text, message):
         params.read("audio", Outer)
 
 
-@pytest.mark.xfail(strict=True, raises=UnicodeDecodeError, reason="params.load reads text, not bytes")
 def test_a_file_that_is_no_text(write):
     Path("params.yaml").write_bytes(b"audio: \xff\xfe\n")
     with pytest.raises(InputError, match=r"params.yaml is not valid YAML: "):

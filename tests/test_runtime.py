@@ -78,8 +78,8 @@ def test_a_linked_folder_is_replaced_and_what_it_points_to_is_kept(tmp_path):
     assert tree(tmp_path / "out") == {"later": "later"}
 
 
-def test_what_an_earlier_process_of_the_same_number_left_is_removed(tmp_path):
-    write(tmp_path / f".out.{os.getpid()}.part", "folder", "left")
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    write(tmp_path / ".out.part", "folder", "left")
     with replacing(tmp_path / "out") as temporary:
         write(temporary, "folder", "later")
     assert tree(tmp_path) == written("folder", "later")

@@ -200,7 +200,7 @@ def test_emotions_that_a_corpus_or_a_resample_lacks():
 
 def test_no_interval_from_a_single_speaker():
     catalogue, predictions = fabricate(speakers=(("emodb", 6), ("own", 1)))
-    summary, details = scores.compare(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
+    _, details = scores.compare(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
     own = details["arms"]["masked"]["corpora"]["own"]
     assert own["ua"]["low"] is None and own["ua"]["high"] is None
     assert details["arms"]["masked"]["overall"]["ua"]["low"] is not None

@@ -53,7 +53,10 @@ class Model(nn.Module):
         return self.body(mels)
 
 
-def fit(real=REAL, synthetic=None, share=0.0, masks=None, seed=0, log=None, **change):
+UNMASKED = masking.Masking(probability=0.0, time=0.3, frequency=0.3, shift=0.1, noise=0.01, scale=0.1)
+
+
+def fit(real=REAL, synthetic=None, share=0.0, masks=UNMASKED, seed=0, log=None, **change):
     """Train a Model; returns it, the chosen epoch and the history."""
     model, history = Model(), []
     sources = training.Sources(real, synthetic, share)
@@ -184,7 +187,7 @@ def test_synthetic_clips_are_seen_in_training_and_nowhere_else():
         VALIDATION,
         FRAMES,
         SETTINGS.model_copy(update={"epochs": 1}),
-        None,
+        UNMASKED,
         0,
         lambda _: None,
     )

@@ -26,7 +26,7 @@ LOGGED = 50  # points of the loss curve
 class Fit(Section):
     frames: int = Field(gt=0)
     patch: int = Field(gt=0)
-    channels: list[Annotated[int, Field(gt=0, multiple_of=16)]] = Field(min_length=1)
+    channels: list[Annotated[int, Field(gt=0, multiple_of=8)]] = Field(min_length=1)
     updates: int = Field(ge=LOGGED)
     batch: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
