@@ -17,9 +17,7 @@ from tests.conftest import EMOTIONS
 
 UNMASKED = Masking(probability=0.0, time=0.1, frequency=0.15, shift=0.1, noise=0.01, scale=0.1)
 BASELINE = arms.Arm(masking=UNMASKED, share=0.0)
-MASKED = arms.Arm(
-    masking=Masking(probability=0.7, time=0.1, frequency=0.15, shift=0.1, noise=0.01, scale=0.1), share=0.0
-)
+MASKED = arms.Arm(masking=UNMASKED.model_copy(update={"probability": 0.7}), share=0.0)
 GENERATED = arms.Arm(masking=UNMASKED, share=0.3)
 CLASSIFIER = classifiers.ClassifierSettings(
     arch="resnet18", pretrained="none", frames=16, resize=None, dropout=0.2
@@ -216,6 +214,13 @@ def test_synthetic_clips_of_another_split_are_refused(toy):
     assert not Path("models/arms").exists() and not Path("metrics/predictions").exists()
 
 
+def test_a_share_of_synthetic_clips_without_a_generator_is_refused(toy):
+    with pytest.raises(
+        InputError, match=r"^params.yaml: key `arms.baseline.share` is 0.3 without a generator"
+    ):
+        run("baseline", toy, GENERATED)
+
+
 # Leaks
 
 
@@ -289,5 +294,5 @@ def test_every_fold_is_trained_on_its_own_real_and_synthetic_clips(toy, monkeypa
 def test_a_missing_input_says_what_to_do(toy, path):
     synthesise(toy.folds)
     Path(path).unlink()
-    with pytest.raises(InputError, match="run `dvc repro`"):
+    with pytest.raises(InputError, match=f"^{path} is missing; run `dvc repro`"):
         run("diffusion", toy, GENERATED, SYNTHETIC)

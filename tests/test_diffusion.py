@@ -4,6 +4,7 @@ from diffusers import DPMSolverMultistepScheduler
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ser import batches, compute
+from ser.errors import InputError
 from ser.generators import diffusion
 
 N_MELS, FRAMES, WIDTH = 8, 8, 2
@@ -173,6 +174,19 @@ def test_unconditional_clips_ignore_their_condition_and_the_others_do_not():
         first, second = (model(mels, time, condition, flags) for condition in (LOWER[:2], UPPER[:2]))
     assert not torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "n_mels", "message"),
+    [
+        ({"frames": 10}, 8, "key `generators.diffusion.fit.frames` is 10; the U-Net needs a multiple of 4"),
+        ({"channels": [8, 32, 32]}, 12, "key `mels.n_mels` is 12; the U-Net needs a multiple of 8"),
+    ],
+)
+def test_mels_that_do_not_divide_into_cells_are_refused(change, n_mels, message):
+    normalise = batches.Normaliser(torch.zeros(n_mels), torch.ones(n_mels))
+    with pytest.raises(InputError, match=f"^params.yaml: {message}"):
+        diffusion.fit(CLIPS, normalise, CONDITIONS, FIT.model_copy(update=change), 0, lambda _: None)
 
 
 def test_the_schedule_ends_in_pure_noise():

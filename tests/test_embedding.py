@@ -29,6 +29,14 @@ def test_features_are_the_penultimate_layer_of_the_folds_own_classifier(toy, cli
     torch.testing.assert_close(features, expected, atol=1e-4, rtol=1e-3)
 
 
+def test_pretrained_weights_are_not_fetched_again(toy, clips, monkeypatch):
+    save(classifiers.build(CLASSIFIER, 3, seed=4), clips.normaliser(), toy.folds[0].training_digest)
+    monkeypatch.setattr("torch.hub.urlopen", lambda *_, **__: pytest.fail("fetched"))
+    pretrained = CLASSIFIER.model_copy(update={"pretrained": "imagenet"})
+    features = embedding.features(toy.folds[0], clips, pretrained, 3, "fp32")
+    assert torch.equal(features, embedding.features(toy.folds[0], clips, CLASSIFIER, 3, "fp32"))
+
+
 def test_a_classifier_that_learnt_from_other_clips_is_refused(toy, clips):
     save(classifiers.build(CLASSIFIER, 3, seed=4), clips.normaliser(), toy.folds[1].training_digest)
     with pytest.raises(

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from ser import audio, mels, packs
+from ser.errors import InputError
 
 SETTINGS = mels.Mels(n_fft=1024, hop=512, n_mels=80, fmin=0.0, fmax=8000.0)
 SOUND = audio.Audio(sample_rate=22050, channel="mean", trim_db=30.0)
@@ -85,3 +86,11 @@ def test_packed_mels_are_the_nearest_half_precision_numbers(tmp_path):
     for neighbour in (np.nextafter(packed, np.float16(-100)), np.nextafter(packed, np.float16(100))):
         assert (error <= np.abs(neighbour.astype(np.float32) - spectrum)).all()
     assert error.max() <= 2**-5  # dB: half a step below 64 dB
+
+
+@pytest.mark.parametrize("change", [{"fmax": 11026.0}, {"fmin": 8000.0}, {"fmin": 9000.0}])
+def test_frequencies_that_the_sound_does_not_hold_are_refused(change):
+    with pytest.raises(
+        InputError, match=r"^params.yaml: expected mels.fmin < mels.fmax <= 11025 Hz, half of audio"
+    ):
+        mels.melspectrogram(noise(3000), RATE, SETTINGS.model_copy(update=change))

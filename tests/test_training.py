@@ -33,6 +33,8 @@ def toy_clips(count, seed):
     return batches.Clips(*map(torch.as_tensor, tensors))
 
 
+MASKS = masking.Masking(probability=0.7, time=0.3, frequency=0.3, shift=0.1, noise=0.01, scale=0.1)
+UNMASKED = MASKS.model_copy(update={"probability": 0.0})
 REAL, VALIDATION, SYNTHETIC = toy_clips(44, 0), toy_clips(21, 1), toy_clips(30, 2)
 
 
@@ -51,9 +53,6 @@ class Model(nn.Module):
 
     def forward(self, mels):
         return self.body(mels)
-
-
-UNMASKED = masking.Masking(probability=0.0, time=0.3, frequency=0.3, shift=0.1, noise=0.01, scale=0.1)
 
 
 def fit(real=REAL, synthetic=None, share=0.0, masks=UNMASKED, seed=0, log=None, **change):
@@ -90,9 +89,6 @@ def test_chance_where_the_emotions_are_shuffled():
     order = torch.randperm(len(REAL), generator=torch.Generator().manual_seed(0))
     _, _, history = fit(real=replace(REAL, emotion=REAL.emotion[order]))
     assert history[-1]["validation_ua"] < 0.7
-
-
-MASKS = masking.Masking(probability=0.7, time=0.3, frequency=0.3, shift=0.1, noise=0.01, scale=0.1)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from ser import units
+from ser.errors import InputError
 from ser.params import Section
 from ser.splits import Fold
 
@@ -19,7 +20,13 @@ FILES = ["data/catalogue.csv", "data/mels.npy"]
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for path in [*FILES, "ser/training.py", "ser/generators/diffusion.py"]:
+    for path in [
+        *FILES,
+        "ser/training.py",
+        "ser/generators/diffusion.py",
+        "stages/fit.py",
+        "requirements.txt",
+    ]:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(path)
 
@@ -68,7 +75,7 @@ def test_a_stop_half_way_keeps_what_is_finished_and_nothing_else(error):
 
 def test_what_a_killed_process_left_is_not_taken_for_finished():
     place = units.ROOT / "baseline" / units.fingerprint(SETTINGS, FILES)
-    (place / ".0-0.4711.part").mkdir(parents=True)
+    (place / ".0-0.part").mkdir(parents=True)
     finish(work(done := []))
     assert done == [0, 1, 2]
 
@@ -84,8 +91,21 @@ def test_what_a_killed_process_left_is_not_taken_for_finished():
         lambda: Path("ser/training.py").write_text("other code") and SETTINGS,
         lambda: Path("ser/generators/diffusion.py").write_text("other code") and SETTINGS,
         lambda: Path("ser/more.py").write_text("new code") and SETTINGS,
+        lambda: Path("stages/fit.py").write_text("other code") and SETTINGS,
+        lambda: Path("requirements.txt").write_text("other versions") and SETTINGS,
     ],
-    ids=["settings", "seed", "emotions", "first file", "second file", "code", "generator", "new code"],
+    ids=[
+        "settings",
+        "seed",
+        "emotions",
+        "first file",
+        "second file",
+        "code",
+        "generator",
+        "new code",
+        "stage",
+        "versions",
+    ],
 )
 def test_anything_else_it_is_made_from_means_doing_it_again(change):
     before = units.fingerprint(SETTINGS, FILES)
@@ -101,6 +121,14 @@ def test_what_it_is_not_made_from_does_not_matter():
     Path("README.md").write_text("new")
     Path("ser/notes.txt").write_text("new")
     assert units.fingerprint([Settings(rate=0.1), 0, ["anger", "neutral"]], FILES) == before
+
+
+def test_a_missing_input_says_what_to_do():
+    Path(FILES[1]).unlink()
+    with pytest.raises(
+        InputError, match=rf"^{FILES[1]} is missing; run `dvc repro` to make it, or `dvc pull`"
+    ):
+        finish(work([]))
 
 
 def test_folds_may_be_added_later(capsys):
