@@ -246,7 +246,7 @@ def made_by_first_fold(toy):
 
 
 def change_by_marker(toy, mels, marked):
-    """Plant a huge value in some clips; returns what that changes, and whether the test predictions change."""
+    """Plant a huge value in some clips; returns what that changes and whether test predictions do."""
     clean, before = made_by_first_fold(toy), predictions("baseline")
     planted = {clip: np.full_like(frames, 5e4) if clip in marked else frames for clip, frames in mels.items()}
     packs.write("data/mels", (({"clip": clip}, frames) for clip, frames in planted.items()))

@@ -25,7 +25,7 @@ import os, sys
 def witness(event, arguments):
     if event == "open" and isinstance(arguments[0], str) and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
         path = os.path.relpath(os.path.abspath(arguments[0]))
-        if path.split(os.sep)[0] in ("data", "models", "metrics"):
+        if path.split(os.sep)[0] in ("data", "models", "metrics") and not os.path.isdir(path):
             with open(os.environ["WITNESSED"], "a") as notes:
                 print(*sys.orig_argv[2:], path, sep="\\t", file=notes)
 if "stages." in " ".join(sys.orig_argv):

@@ -36,20 +36,16 @@ def catalogue(rows):
 
 @st.composite
 def catalogues(draw):
-    """Up to three corpora of 4 to 6 speakers and 4 or 5 texts, each text said by each speaker in two emotions,
-    once or twice, and some files that are the same although their emotion or take is another."""
+    """Up to three corpora of 4 to 6 speakers and 4 or 5 texts, each text said by each speaker in two
+    emotions, once or twice, and some files that are the same although their emotion or take is another."""
     rows = []
     for corpus in "abc"[: draw(st.integers(1, 3))]:
         texts = [f"{corpus}-{text}" for text in range(draw(st.integers(4, 5)))]
         for number in range(draw(st.integers(4, 6))):
             sex = draw(st.sampled_from(["female", "male"]))
-            for text in texts:
-                for emotion, takes in zip(
-                    EMOTIONS, draw(st.tuples(st.integers(1, 2), st.integers(1, 2))), strict=False
-                ):
-                    rows += [
-                        (corpus, f"{corpus}-{number}", sex, text, emotion, take) for take in range(takes)
-                    ]
+            for text, emotion in product(texts, EMOTIONS[:2]):
+                takes = range(draw(st.integers(1, 2)))
+                rows += [(corpus, f"{corpus}-{number}", sex, text, emotion, take) for take in takes]
     table = catalogue(rows)
     copies = draw(st.lists(st.integers(0, len(table) - 1), max_size=10))
     for _, rows in table.loc[sorted(set(copies))].groupby(["speaker", "text"]):

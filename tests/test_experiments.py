@@ -1,0 +1,65 @@
+import argparse
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from experiments.__main__ import HERE, flattened, merged, override
+from ser import params, schema
+from ser.errors import InputError
+from tests.conftest import ROOT
+
+COMMITTED = params.load(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_experiment_is_valid_and_says_what_it_is_for(path):
+    schema.check(merged(COMMITTED, yaml.safe_load(path.read_text())))
+    assert path.read_text().startswith("# ")
+
+
+def test_changes_replace_what_they_name_and_nothing_else():
+    values = {"a": {"b": 1, "c": [1, 2]}, "d": 2}
+    assert merged(values, {"a": {"c": [3]}}) == {"a": {"b": 1, "c": [3]}, "d": 2}
+    assert values["a"]["c"] == [1, 2]
+
+
+def test_flattened_is_the_inverse_of_overrides():
+    changes = merged(override("a.b=[x, y]"), override("a.c=null"))
+    assert dict(flattened(changes)) == {"a.b": ["x", "y"], "a.c": None}
+
+
+def test_an_override_without_a_value():
+    with pytest.raises(argparse.ArgumentTypeError, match="'seed': expected KEY=VALUE"):
+        override("seed")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("corpora.emdb=true", "unknown key `corpora.emdb`, did you mean `emodb`?"),
+        ("study.generators=[gann]", "key `arms.gann`"),
+        ("study.arms=[masked]", "must hold `baseline`"),
+        ("generators.diffusion.sample.step=3", "unknown key `generators.diffusion.sample.step`, did you mean `steps`?"),
+        ("trainig.epochs=3", "unknown key `trainig`"),
+        ("training.learning_rate=1e-3", "write 0.0001, not 1e-4"),
+    ],
+)
+def test_a_change_that_no_stage_would_accept_is_refused_at_once(change, message):
+    with pytest.raises(InputError) as error:
+        schema.check(merged(COMMITTED, override(change)))
+    assert message in str(error.value)
+
+
+def test_a_generator_that_does_not_exist():
+    arms = {"arms": {"gann": COMMITTED["arms"]["diffusion"]}}
+    with pytest.raises(InputError, match=r"there is no ser/generators/gann.py"):
+        schema.check(merged(merged(COMMITTED, override("study.generators=[gann]")), arms))
+
+
+def test_the_command_names_the_key_and_runs_nothing():
+    command = [sys.executable, "-m", "experiments", "tiny", "training.epoch=3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "error: params.yaml: unknown key `training.epoch`, did you mean `epochs`?"
