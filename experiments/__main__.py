@@ -42,11 +42,11 @@ def main():
     done = subprocess.run(command, env=environment)
     if done.returncode:
         sys.exit(done.returncode)
-    details = json.loads(dvc.api.read("metrics/details.json", rev=arguments.name))
+    details = dvc.api.read("metrics/details.json", rev=arguments.name)
     if arguments.keep:
         with replacing(f"metrics/experiments/{arguments.name}.json") as temporary:
-            temporary.write_text(json.dumps(details, indent=2) + "\n")
-    print(scores.table(details))
+            temporary.write_text(details)
+    print(scores.table(json.loads(details)))
 
 
 def merged(values, changes):
