@@ -42,7 +42,7 @@ def run(
                 settings, arm.masking, compute.derive_seed(seed, fold.repeat, fold.fold, 1), log,
             )
         test = real.clips(fold.test, device)
-        logits = classifiers.evaluate(model, model, normalise, test, classifier.frames, settings.precision)
+        logits = classifiers.evaluate(model, normalise, test, classifier.frames, settings.precision)
         _predictions(fold, real, logits).to_csv(folder / "predictions.csv", index=False)
         facts = {"training": fold.training_digest, "epoch": epoch}
         store.save(folder / "model", model.state_dict() | normalise.tensors(), facts)

@@ -28,7 +28,7 @@ class Classifier(nn.Module):
     def __init__(self, settings, emotions):
         super().__init__()
         self.resize = settings.resize
-        self.body, width = _BODIES[settings.arch](settings.pretrained == "imagenet")
+        self.body, width = _BODIES[settings.arch](settings.arch, settings.pretrained == "imagenet")
         self.dropout = nn.Dropout(settings.dropout)
         self.head = nn.Linear(width, emotions)
 
@@ -49,9 +49,11 @@ def build(settings, emotions, seed):
 
 
 @torch.inference_mode()
-def evaluate(model, function, normalise, clips, frames, precision, batch=128):
-    """Apply `function` (the model, or its `embed`) to the centre crop of every clip: `[clips, ...]` float32, CPU."""
+def evaluate(model, normalise, clips, frames, precision, embed=False, batch=128):
+    """What `model` makes of the centre crop of every clip: logits `[clips, emotions]`, or embeddings `[clips, width]`,
+    float32 on the CPU."""
     model.eval()
+    function = model.embed if embed else model
     device = clips.start.device
     outputs = []
     for which in torch.arange(len(clips), device=device).split(batch):
@@ -61,17 +63,14 @@ def evaluate(model, function, normalise, clips, frames, precision, batch=128):
     return torch.cat(outputs)
 
 
-def _resnet(name):
-    def body(pretrained):
-        net = _torchvision(name, pretrained)
-        stem = net.conv1
-        net.conv1 = nn.Conv2d(1, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, bias=False)
-        if pretrained:
-            net.conv1.weight.data = stem.weight.data.sum(dim=1, keepdim=True)
-        width, net.fc = net.fc.in_features, nn.Identity()
-        return net, width
-
-    return body
+def _resnet(name, pretrained):
+    net = _torchvision(name, pretrained)
+    stem = net.conv1
+    net.conv1 = nn.Conv2d(1, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, bias=False)
+    if pretrained:
+        net.conv1.weight.data = stem.weight.data.sum(dim=1, keepdim=True)
+    width, net.fc = net.fc.in_features, nn.Identity()
+    return net, width
 
 
 def _torchvision(name, pretrained):
@@ -85,4 +84,4 @@ def _torchvision(name, pretrained):
         ) from None
 
 
-_BODIES = {"resnet18": _resnet("resnet18"), "resnet50": _resnet("resnet50")}
+_BODIES = {"resnet18": _resnet, "resnet50": _resnet}

@@ -9,13 +9,12 @@ from ser.batches import Normaliser
 
 def features(fold, clips, classifier, emotions, precision, model="models/arms/baseline"):
     """Penultimate features `[clips, width]` by the fold's classifier; refuses a classifier trained on other clips."""
-    tensors, facts = store.load(model, fold.name)
-    fold.same_training(facts["training"], model)
+    tensors = store.load(model, fold)
     normalise = Normaliser(tensors.pop("mean").to(clips.start.device), tensors.pop("std").to(clips.start.device))
     untrained = classifier.model_copy(update={"pretrained": "none"})
     net = classifiers.build(untrained, emotions, seed=0).to(clips.start.device)
     net.load_state_dict(tensors)
-    return classifiers.evaluate(net, net.embed, normalise, clips, classifier.frames, precision)
+    return classifiers.evaluate(net, normalise, clips, classifier.frames, precision, embed=True)
 
 
 def standardise(features):

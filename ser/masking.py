@@ -39,7 +39,8 @@ def mask(mels, settings, generator):
         position = torch.arange(size, device=mels.device)
         return (position >= start) & (position < start + width)
 
-    shift = draw(-settings.shift * frames, settings.shift * frames).round().long()
+    reach = int(settings.shift * frames)
+    shift = draw(-reach, reach + 1).floor().clamp(max=reach).long()
     source = (torch.arange(frames, device=mels.device) - shift) % frames
     mels = mels.gather(3, source[:, None, None, :].expand_as(mels))
     mels = mels * draw(1 - settings.scale, 1 + settings.scale)[:, :, None, None]

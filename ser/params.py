@@ -17,7 +17,7 @@ SECTIONS = (
 class Section(BaseModel):
     """Base of all settings: immutable, no unknown keys, no silent conversion between types."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def load(path=PATH):

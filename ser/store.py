@@ -29,13 +29,18 @@ def merge(path, folders, facts):
     save(path, tensors, {**facts, "units": units})
 
 
-def load(path, unit):
-    """Return the tensors and the facts of one unit; raises InputError where the file is missing or damaged."""
+def load(path, fold):
+    """Return the tensors of one fold; raises InputError where the file is missing or damaged, or where they were made
+    from other clips than the training part of `fold`."""
     try:
-        facts = json.loads(Path(f"{path}.json").read_text())["units"][unit]
+        training = json.loads(Path(f"{path}.json").read_text())["units"][fold.name]["training"]
         with safe_open(f"{path}.safetensors", "pt") as file:
-            prefix = f"{unit}/"
+            prefix = f"{fold.name}/"
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118, not a dict
-            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}, facts
+            tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise InputError(f"{path}: no readable model of fold {unit} ({error}); run `dvc repro` or `dvc pull`") from None
+        raise InputError(
+            f"{path}: no readable model of fold {fold.name} ({error}); run `dvc repro` or `dvc pull`"
+        ) from None
+    fold.same_training(training, path)
+    return tensors

@@ -100,7 +100,7 @@ def fit(
             optimiser.step()
             schedule.step()
             total += loss.detach()
-        logits = evaluate(model, model, normalise, validation, frames, settings.precision)
+        logits = evaluate(model, normalise, validation, frames, settings.precision)
         validation_loss = F.cross_entropy(logits, validation.emotion.cpu()).item()
         figures = {
             "train_loss": total.item() / updates,

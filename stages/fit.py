@@ -18,8 +18,7 @@ def main(name):
     device = compute.device()
 
     def work(fold, folder):
-        embeddings, made = store.load("data/embeddings", fold.name)
-        fold.same_training(made["training"], "data/embeddings")
+        embeddings = store.load("data/embeddings", fold)
         clips = real.clips(fold.train, device)
         normalise = clips.normaliser()
         with tracking.live(folder / "live") as log:

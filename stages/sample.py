@@ -20,10 +20,7 @@ def main(name):
     device = compute.device()
 
     def work(fold, folder):
-        embeddings, made = store.load("data/embeddings", fold.name)
-        fold.same_training(made["training"], "data/embeddings")
-        state, made = store.load(f"models/generators/{name}", fold.name)
-        fold.same_training(made["training"], f"models/generators/{name}")
+        embeddings, state = store.load("data/embeddings", fold), store.load(f"models/generators/{name}", fold)
         normalise = Normaliser(state.pop("mean"), state.pop("std"))
         emotion = torch.tensor([real.emotions.index(real.emotion[clip]) for clip in fold.train])
 

@@ -116,7 +116,8 @@ def test_every_clip_is_predicted_once_by_the_fold_that_tests_it(toy):
 def test_model_and_curves_of_every_fold_are_kept(toy):
     run("baseline", toy)
     for fold in toy.folds:
-        tensors, facts = store.load("models/arms/baseline", fold.name)
+        tensors = store.load("models/arms/baseline", fold)
+        facts = json.loads(Path("models/arms/baseline.json").read_text())["units"][fold.name]
         assert facts["training"] == fold.training_digest
         assert 1 <= facts["epoch"] <= SETTINGS.epochs
         normalise = toy.clips(fold.train, "cpu").normaliser()
@@ -136,12 +137,12 @@ def test_model_and_curves_of_every_fold_are_kept(toy):
 def test_the_predictions_are_those_of_the_kept_model(toy):
     run("baseline", toy)
     fold = toy.folds[1]
-    tensors, _ = store.load("models/arms/baseline", fold.name)
+    tensors = store.load("models/arms/baseline", fold)
     clips = toy.clips(fold.test, "cpu")
     normalise = toy.clips(fold.train, "cpu").normaliser()
     model = classifiers.build(CLASSIFIER, 3, seed=9)
     model.load_state_dict({name: tensor for name, tensor in tensors.items() if name not in ("mean", "std")})
-    logits = classifiers.evaluate(model, model, normalise, clips, CLASSIFIER.frames, SETTINGS.precision)
+    logits = classifiers.evaluate(model, normalise, clips, CLASSIFIER.frames, SETTINGS.precision)
     table = predictions("baseline")
     np.testing.assert_allclose(table[EMOTIONS][table.fold == 1], logits.softmax(1), atol=1e-5)
 
@@ -198,7 +199,7 @@ def test_arms_end_with_other_weights(toy):
     run("masked", toy, MASKED)
     run("diffusion", toy, GENERATED, SYNTHETIC)
     weights = [
-        store.load(f"models/arms/{name}", "0-0")[0]["head.weight"]
+        store.load(f"models/arms/{name}", toy.folds[0])["head.weight"]
         for name in ("baseline", "masked", "diffusion")
     ]
     assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
@@ -239,9 +240,8 @@ def made_by_first_fold(toy):
         **diffusion.fit(clips, clips.normaliser(), features, DIFFUSION, 0, lambda _: None),
     }
     for arm in ("baseline", "diffusion"):
-        made |= {
-            f"{arm}/{name}": tensor for name, tensor in store.load(f"models/arms/{arm}", fold.name)[0].items()
-        }
+        tensors = store.load(f"models/arms/{arm}", fold)
+        made |= {f"{arm}/{name}": tensor for name, tensor in tensors.items()}
     return {name: tensor.numpy().tobytes() for name, tensor in made.items()}
 
 

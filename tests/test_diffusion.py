@@ -1,6 +1,5 @@
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ser import batches, compute
@@ -19,7 +18,7 @@ FIT = diffusion.Fit(
     unconditional=0.2,
     precision="fp32",
 )
-SAMPLE = diffusion.Sample(count=8, steps=6, guidance=1.0, spread=1.0)
+SAMPLE = diffusion.Sample(count=8, sampler="dpm_solver", steps=10, guidance=1.0, spread=1.0)
 IDENTITY = batches.Normaliser(torch.zeros(N_MELS), torch.ones(N_MELS))
 
 
@@ -76,9 +75,27 @@ def test_samples_have_the_shape_asked_for_and_are_finite(trained):
     assert mels.abs().max() < 6
 
 
-def test_samples_follow_their_condition(trained):
-    assert lean(sample(trained[0], LOWER)) < -1
-    assert lean(sample(trained[0], UPPER)) > 1
+SAMPLERS = [("dpm_solver", 8), ("ddim", 30), ("ddpm", 200)]
+
+
+@pytest.mark.parametrize("sampler, steps", SAMPLERS)
+def test_samples_follow_their_condition(trained, sampler, steps):
+    assert lean(sample(trained[0], LOWER, sampler=sampler, steps=steps)) < -1
+    assert lean(sample(trained[0], UPPER, sampler=sampler, steps=steps)) > 1
+
+
+@pytest.mark.parametrize("spread", [0.2, 1, 10])
+@pytest.mark.parametrize("sampler, steps", [("dpm_solver", 15), ("ddim", 100), ("ddpm", 500)])
+def test_with_an_exact_denoiser_the_samples_have_the_spread_of_the_data(sampler, steps, spread):
+    draws = compute.generator(0)
+    mels = torch.randn(20000, 1, 1, 1, generator=draws)
+    solver = diffusion.sampler(sampler, steps)
+    for time in solver.timesteps:
+        signal = diffusion.schedule().alphas_cumprod[time]
+        clean = signal**0.5 * spread**2 / (signal * spread**2 + 1 - signal) * mels
+        noise = (mels - signal**0.5 * clean) / (1 - signal) ** 0.5
+        mels = solver.step(signal**0.5 * noise - (1 - signal) ** 0.5 * clean, time, mels, generator=draws).prev_sample
+    assert float(mels.std()) == pytest.approx(spread, rel=0.12)
 
 
 def test_samples_of_one_condition_differ(trained):
@@ -95,10 +112,8 @@ def test_guidance_of_zero_heeds_no_condition_and_more_heeds_it_more(trained):
 def test_guidance_of_one_is_the_conditional_prediction(trained):
     model = diffusion.build(FIT, WIDTH).eval()
     model.load_state_dict(trained[0])
-    solver = DPMSolverMultistepScheduler.from_config(diffusion.schedule().config)
     reference = sample(trained[0], UPPER, guidance=1.0)
-    solver = type(solver).from_config(solver.config)
-    solver.set_timesteps(SAMPLE.steps)
+    solver = diffusion.sampler(SAMPLE.sampler, SAMPLE.steps)
     mels = torch.randn(12, 1, N_MELS, FRAMES, generator=compute.generator(0))
     with torch.inference_mode():
         for time in solver.timesteps:

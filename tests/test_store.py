@@ -7,6 +7,11 @@ import torch
 
 from ser import runtime, store
 from ser.errors import InputError
+from ser.splits import Fold
+
+
+def fold(number):
+    return Fold(0, number, [f"clip {number}"], ["validation"], ["test"])
 
 
 @pytest.fixture
@@ -15,7 +20,7 @@ def model(tmp_path):
     folders = []
     for number in range(2):
         folder = tmp_path / "units" / f"0-{number}"
-        store.save(folder / "model", tensors(number), {"training": f"digest {number}", "epoch": number})
+        store.save(folder / "model", tensors(number), {"training": fold(number).training_digest, "epoch": number})
         folders.append(folder)
     store.merge(tmp_path / "models/baseline", folders, {"emotions": ["anger", "neutral"]})
     return tmp_path / "models/baseline"
@@ -33,8 +38,7 @@ def tensors(number):
 
 def test_each_fold_gets_its_own_back(model):
     for number in range(2):
-        loaded, facts = store.load(model, f"0-{number}")
-        assert facts == {"training": f"digest {number}", "epoch": number}
+        loaded = store.load(model, fold(number))
         assert loaded.keys() == tensors(number).keys()
         for name, tensor in tensors(number).items():
             assert loaded[name].dtype == tensor.dtype
@@ -42,9 +46,14 @@ def test_each_fold_gets_its_own_back(model):
 
 
 def test_a_fold_is_not_taken_for_another_whose_name_it_begins(tmp_path):
-    units = {name: {} for name in ("0-1", "0-10")}
+    units = {fold(number).name: {"training": fold(number).training_digest} for number in (1, 10)}
     store.save(tmp_path / "m", {"0-1/a": torch.ones(1), "0-10/b": torch.zeros(1)}, {"units": units})
-    assert store.load(tmp_path / "m", "0-1")[0].keys() == {"a"}
+    assert store.load(tmp_path / "m", fold(1)).keys() == {"a"}
+
+
+def test_a_model_of_other_training_clips_is_refused(model):
+    with pytest.raises(InputError, match=f"^{model} was not made from the training part of repeat 0 fold 1"):
+        store.load(model, Fold(0, 1, ["another clip"], ["validation"], ["test"]))
 
 
 def test_the_facts_say_what_built_it(model):
@@ -68,11 +77,11 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
     assert error.value.errno == errno.ENOSPC
 
 
-def refused(model, unit="0-1"):
+def refused(model, number=1):
     with pytest.raises(
-        InputError, match=f"^{model}: no readable model of fold {unit} .*; run `dvc repro` or `dvc pull`"
+        InputError, match=f"^{model}: no readable model of fold 0-{number} .*; run `dvc repro` or `dvc pull`"
     ):
-        store.load(model, unit)
+        store.load(model, fold(number))
 
 
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
@@ -101,7 +110,7 @@ def test_what_torch_saves_is_not_unpickled(model):
 
 
 def test_an_unknown_fold(model):
-    refused(model, "0-7")
+    refused(model, 7)
 
 
 def test_facts_without_folds(model):
