@@ -1,0 +1,59 @@
+"""What every benchmark shares: the machine's description, interleaved timing, the file of results.
+
+A result is a dict with `what`, `command`, `machine`, `versions` and `rows`; a row holds `name`, `ours`, `other`,
+`ratio`, `floor` and `unit`, None where a figure does not apply.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+from ser.runtime import replacing
+
+
+def machine():
+    """Processor, usable cores, memory in GiB, system and Python of this computer."""
+    names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def _lines(path):
+    return Path(path).read_text().splitlines() if Path(path).exists() else []
+
+
+def versions(*packages):
+    """The installed version of each package, by its name on the index."""
+    return {package: importlib.metadata.version(package) for package in packages}
+
+
+def alternate(functions, rounds):
+    """Time each of `{name: function}` once a round, in turn, so that a slow minute hits all alike.
+
+    Returns `{name: [seconds of each round]}`; one untimed round goes before.
+    """
+    seconds = {name: [] for name in functions}
+    for number in range(rounds + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def save(path, result):
+    """Write a result as JSON and print it."""
+    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    print(text, end="")
+    if path is not None:
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
