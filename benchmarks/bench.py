@@ -8,6 +8,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -35,6 +37,18 @@ def versions(*packages):
     return {package: importlib.metadata.version(package) for package in packages}
 
 
+def in_turn(functions, rounds):
+    """Call each of `{name: function}` once a round, in turn, so that a slow minute hits all alike.
+
+    Returns `{name: [what it returned in each round]}`.
+    """
+    results = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            results[name].append(function())
+    return results
+
+
 def alternate(functions, rounds):
     """Time each of `{name: function}` once a round, in turn, so that a slow minute hits all alike.
 
@@ -48,6 +62,35 @@ def alternate(functions, rounds):
             if number:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
+
+
+def child(function, *arguments):
+    """A function that calls `function(*arguments)` in a fresh process and returns the seconds that it reports.
+
+    So each way runs as it would alone: what one changes in its process (allocator, threads, workers) helps no other.
+    """
+    def run():
+        code = f"from {function.__module__} import {function.__name__} as run; print(run(*{arguments!r}))"
+        output = subprocess.run([sys.executable, "-W", "ignore", "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+        return float(output.stdout.split()[-1])
+
+    return run
+
+
+def timed(function):
+    """What `function` returns, and the seconds that it took."""
+    start = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - start
+
+
+def matrix_product(precision, size=2048, times=10):
+    """The best rate of a product of two matrices `[size, size]` on this machine, in floating-point operations/s."""
+    import torch
+
+    one, other = (torch.randn(size, size).to(precision) for _ in range(2))
+    best = min(timed(lambda: one @ other)[1] for _ in range(times))
+    return 2 * size**3 / best
 
 
 def save(path, result):
