@@ -27,7 +27,7 @@ def load(path, settings):
     holds values that are not finite.
     """
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        samples, rate = _decode(path)
     except soundfile.SoundFileError as error:
         raise InputError(f"{path}: not a readable sound file ({error}); replace it or remove it") from None
     several = settings.channel == "mean" and samples.shape[1] > 1
@@ -38,16 +38,23 @@ def load(path, settings):
     return mono if settings.trim_db is None else trim(mono, settings.trim_db)
 
 
+def _decode(path):
+    """All samples of a file, float32 `[n, channels]`, and its rate; scaling 16 bits here is faster, not different."""
+    with soundfile.SoundFile(path) as sound:
+        if sound.subtype != "PCM_16":
+            return sound.read(dtype="float32", always_2d=True), sound.samplerate
+        return sound.read(dtype="int16", always_2d=True) * np.float32(2**-15), sound.samplerate
+
+
 def trim(samples, decibels):
     """Cut the start and the end of `samples` [n] where they stay `decibels` below the loudest part.
 
     The same cut as `librosa.effects.trim(samples, top_db=decibels)`: the loudness at every multiple of BLOCK is the
     mean power of the two blocks before and the two after, with silence beyond the ends.
     """
-    count = len(samples) // BLOCK + 1
-    blocks = np.zeros((count + 3, BLOCK), np.float32)
-    blocks.reshape(-1)[2 * BLOCK : 2 * BLOCK + len(samples)] = samples
-    power = np.einsum("ij,ij->i", blocks, blocks)
-    power = power[:-3] + power[1:-2] + power[2:-1] + power[3:]
+    whole = len(samples) // BLOCK * BLOCK
+    blocks, rest = samples[:whole].reshape(-1, BLOCK), samples[whole:]
+    power = np.append(np.einsum("ij,ij->i", blocks, blocks), rest @ rest)
+    power = np.convolve(power, np.ones(4))[1:-2]
     loud = np.flatnonzero(power > power.max() * 10 ** (-decibels / 10))
     return samples[loud[0] * BLOCK : (loud[-1] + 1) * BLOCK]

@@ -48,6 +48,15 @@ def test_channels_are_averaged_or_the_first_is_taken(wav):
     np.testing.assert_array_equal(audio.load(path, FIRST), tone())
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_U8", "FLOAT"])
+def test_every_kind_of_sample_is_read_as_soundfile_does(tmp_path, subtype):
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.stack([tone(), tone(pitch=300, peak=1)], axis=1), 22050, subtype=subtype)
+    samples, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_array_equal(audio.load(path, FIRST), samples[:, 0])
+    np.testing.assert_array_equal(audio.load(path, MEAN), samples.mean(axis=1))
+
+
 def test_channels_that_cancel_out_are_silence(wav):
     path = wav(np.stack([tone(), -tone()], axis=1))
     with pytest.raises(InputError, match="no sound in it"):
