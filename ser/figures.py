@@ -3,7 +3,6 @@
 import textwrap
 from itertools import product
 
-import librosa
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ser import scores
+from ser.melscale import frequencies
 from ser.runtime import replacing
 
 # Okabe & Ito, Color Universal Design, 2008; yellow is left out, too faint on white.
@@ -184,7 +184,7 @@ def gallery(real, synthetic, title, hop, sample_rate, caption="", low=0.0, high=
     everything = [mel for side in sides.values() for mels in side.values() for mel in mels]
     seconds = max(mel.shape[1] for mel in everything) * hop / sample_rate
     bands = everything[0].shape[0]
-    centres = librosa.mel_frequencies(n_mels=bands + 2, fmin=low, fmax=high or sample_rate / 2)[1:-1]
+    centres = frequencies(bands + 2, low, high or sample_rate / 2)[1:-1]
     ticks = [hertz for hertz in (250, 1000, 4000) if centres[0] < hertz < centres[-1]]
 
     figure = Figure(figsize=(WIDTH, 1.3 + 0.95 * len(real)), layout="constrained")

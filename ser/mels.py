@@ -2,14 +2,16 @@
 
 from functools import lru_cache
 
-import librosa
 import numpy as np
 import scipy.fft
 from pydantic import Field
 
 from ser.errors import InputError
+from ser.melscale import frequencies
 from ser.packs import FLOOR_DB
 from ser.params import Section
+
+SILENCE = np.float32(1e-10)  # power; softer bands count as this loud, as in librosa
 
 
 class Mels(Section):
@@ -33,17 +35,22 @@ def melspectrogram(samples, sample_rate, settings):
             f"found {settings.fmin:g} and {settings.fmax:g}"
         )
     window, filters = _analysis(sample_rate, settings)
-    padded = np.pad(samples, settings.n_fft // 2)
+    padded = np.zeros(len(samples) + 2 * (settings.n_fft // 2), np.float32)
+    padded[settings.n_fft // 2 :][: len(samples)] = samples
     frames = np.lib.stride_tricks.sliding_window_view(padded, settings.n_fft)[:: settings.hop]
     spectrum = scipy.fft.rfft(frames * window, axis=-1)
     power = spectrum.real**2 + spectrum.imag**2
-    return librosa.power_to_db(power @ filters, ref=np.max, top_db=-FLOOR_DB)
+    decibels = 10 * np.log10(np.maximum(power[:, : len(filters)] @ filters, SILENCE))
+    return np.maximum(decibels - decibels.max(), FLOOR_DB)
 
 
 @lru_cache
 def _analysis(sample_rate, settings):
-    window = librosa.filters.get_window("hann", settings.n_fft).astype(np.float32)
-    filters = librosa.filters.mel(
-        sr=sample_rate, n_fft=settings.n_fft, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax
-    )
-    return window, filters.T.copy()
+    """The Hann window float32 [n_fft] and the mel filters, of equal area, float32 [bins up to fmax, n_mels]."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(settings.n_fft) / settings.n_fft)
+    bins = np.linspace(0, sample_rate / 2, settings.n_fft // 2 + 1)[:, None]
+    edges = frequencies(settings.n_mels + 2, settings.fmin, settings.fmax)
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    filters = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)).clip(0).astype(np.float32)
+    filters *= 2 / (high - low)
+    return window.astype(np.float32), filters[: np.searchsorted(bins[:, 0], settings.fmax)]

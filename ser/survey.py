@@ -4,13 +4,13 @@ import hashlib
 import importlib
 import os
 import struct
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import soundfile
 
+from ser import threads
 from ser.catalogue import COLUMNS
 from ser.errors import InputError
 from ser.params import Section
@@ -44,8 +44,7 @@ def build(root: Path, names: list[str]) -> pd.DataFrame:
         except InputError as error:
             return error
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = list(progress(pool.map(describe, tasks), "catalogue", unit="clip", total=len(tasks)))
+    rows = list(progress(threads.in_order(describe, tasks), "catalogue", unit="clip", total=len(tasks)))
     offenders = [str(row) for row in rows if isinstance(row, InputError)]
     table = pd.DataFrame([row for row in rows if isinstance(row, dict)], columns=COLUMNS)
     table = table.sort_values(["clip", "path"], ignore_index=True)

@@ -1,11 +1,9 @@
 """Mel spectrograms of every clip in the catalogue, packed: data/mels."""
 
-import os
-
-from joblib import Parallel, delayed
+import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ser import audio, catalogue, mels, packs, params
+from ser import audio, catalogue, mels, packs, params, threads
 from ser.runtime import progress, stage
 
 
@@ -14,12 +12,11 @@ def main():
     table = catalogue.load("data/catalogue.csv")
 
     def mel(path):
-        return mels.melspectrogram(audio.load(path, sound), sound.sample_rate, settings)
+        spectrum = mels.melspectrogram(audio.load(path, sound), sound.sample_rate, settings)
+        return spectrum.astype(np.float16)
 
     with threadpool_limits(1):
-        spectra = Parallel(os.cpu_count(), prefer="threads", return_as="generator")(
-            delayed(mel)(path) for path in table.path
-        )
+        spectra = threads.in_order(mel, table["path"])
         clips = progress(zip(table["clip"], spectra, strict=True), "cache_mels", "clip", len(table))
         packs.write("data/mels", (({"clip": clip}, frames) for clip, frames in clips))
 

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -47,6 +48,15 @@ def test_channels_are_averaged_or_the_first_is_taken(wav):
     np.testing.assert_array_equal(audio.load(path, FIRST), tone())
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_U8", "FLOAT"])
+def test_every_kind_of_sample_is_read_as_soundfile_does(tmp_path, subtype):
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.stack([tone(), tone(pitch=300, peak=1)], axis=1), 22050, subtype=subtype)
+    samples, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_array_equal(audio.load(path, FIRST), samples[:, 0])
+    np.testing.assert_array_equal(audio.load(path, MEAN), samples.mean(axis=1))
+
+
 def test_channels_that_cancel_out_are_silence(wav):
     path = wav(np.stack([tone(), -tone()], axis=1))
     with pytest.raises(InputError, match="no sound in it"):
@@ -60,6 +70,26 @@ def test_only_leading_and_trailing_parts_below_the_threshold_are_cut(wav):
     assert abs(len(audio.load(path, TRIM)) - 3 * len(tone())) < 4096  # librosa cuts whole frames
     assert len(audio.load(path, TRIM.model_copy(update={"trim_db": 60.0}))) == 5 * len(tone())
     assert len(audio.load(path, MEAN)) == 5 * len(tone())
+
+
+def agrees_with_librosa(samples, decibels):
+    cut, _ = librosa.effects.trim(samples, top_db=decibels)
+    np.testing.assert_array_equal(audio.trim(samples, decibels), cut)
+
+
+@pytest.mark.parametrize("corpus", ["emodb", "ravdess"])
+def test_real_clips_are_cut_as_by_librosa(mirror, corpus):
+    for path in sorted((mirror / corpus).rglob("*.wav"))[::25]:
+        samples = audio.load(path, MEAN)
+        agrees_with_librosa(samples, 30.0)
+        agrees_with_librosa(samples, 12.5)
+
+
+@pytest.mark.parametrize("length", [1, 300, 511, 512, 513, 2048, 20000])
+def test_clips_of_any_length_are_cut_as_by_librosa(length):
+    rng = np.random.default_rng(length)
+    envelope = np.exp(-(np.linspace(-3, 4, length) ** 2))
+    agrees_with_librosa((rng.normal(size=length) * envelope).astype(np.float32), 30.0)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
+import ast
 import subprocess
 import sys
+
+import pytest
 
 from tests.conftest import ROOT
 
@@ -7,12 +10,21 @@ TRAINING = ["training", "arms", "embedding", "generators.diffusion", "study", "s
 UNNEEDED = ["librosa", "soundfile", "soxr", "dvc", "dvclive"]
 
 
-def test_training_needs_neither_audio_libraries_nor_dvc():
-    """A machine that only trains has PyTorch and the packed mels; and starting a stage stays quick."""
+def loaded(modules, watched):
     program = (
         f"import importlib, sys\n"
-        f"for name in {TRAINING}: importlib.import_module(f'ser.{{name}}')\n"
-        f"print([name for name in {UNNEEDED} if name in sys.modules])"
+        f"for name in {modules}: importlib.import_module(name)\n"
+        f"print([name for name in {watched} if name in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert result.stdout == "[]\n", result.stderr
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return ast.literal_eval(result.stdout)
+
+
+def test_training_needs_neither_audio_libraries_nor_dvc():
+    """A machine that only trains has PyTorch and the packed mels; and starting a stage stays quick."""
+    assert loaded([f"ser.{name}" for name in TRAINING], UNNEEDED) == []
+
+
+@pytest.mark.parametrize("stage", ["download", "catalogue", "cache_mels", "split", "compare"])
+def test_stages_without_networks_start_without_their_libraries(stage):
+    assert loaded([f"stages.{stage}"], ["torch", "librosa", "numba", "sklearn", "diffusers"]) == []

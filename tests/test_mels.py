@@ -2,7 +2,7 @@ import librosa
 import numpy as np
 import pytest
 
-from ser import audio, mels, packs
+from ser import audio, mels, melscale, packs
 from ser.errors import InputError
 
 SETTINGS = mels.Mels(n_fft=1024, hop=512, n_mels=80, fmin=0.0, fmax=8000.0)
@@ -60,6 +60,13 @@ def test_each_knob_agrees_with_librosa(change):
     samples = noise(8000) + 0.3 * np.sin(np.arange(8000, dtype=np.float32) / 4)
     spectrum = mels.melspectrogram(samples, RATE, settings)
     np.testing.assert_allclose(spectrum, by_librosa(samples, settings), rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("low, high", [(0, 8000), (300, 900), (1000, 11025), (1200.0, 8000.0)])
+def test_the_scale_is_that_of_librosa(low, high):
+    np.testing.assert_allclose(
+        melscale.frequencies(20, low, high), librosa.mel_frequencies(20, fmin=low, fmax=high), rtol=1e-12, atol=1e-9
+    )
 
 
 def test_a_clip_shorter_than_a_window_still_gives_frames():
