@@ -47,16 +47,17 @@ def run(
         facts = {"training": fold.training_digest, "epoch": epoch}
         store.save(folder / "model", model.state_dict() | normalise.tensors(), facts)
 
+    def gather(folders):
+        facts = {"emotions": real.emotions, "classifier": classifier.model_dump(), "arm": arm.model_dump()}
+        store.merge(f"models/arms/{name}", folders, facts)
+        with replacing(f"metrics/predictions/{name}.csv") as temporary:
+            tables = [pd.read_csv(folder / "predictions.csv", dtype=str) for folder in folders]
+            pd.concat(tables).to_csv(temporary, index=False)
+        with replacing(f"metrics/curves/{name}.csv") as temporary:
+            tracking.read(folders, "epoch").to_csv(temporary, index=False)
+
     inputs = [*study.FILES, *([f"{generated}/index.csv", f"{generated}/frames.npy"] if generated else [])]
-    folders = units.finish(name, real.folds, work, [arm, classifier, settings, seed, real.emotions], inputs)
-    facts = {"emotions": real.emotions, "classifier": classifier.model_dump(), "arm": arm.model_dump()}
-    store.merge(f"models/arms/{name}", folders, facts)
-    with replacing(f"metrics/predictions/{name}.csv") as temporary:
-        tables = [pd.read_csv(folder / "predictions.csv", dtype=str) for folder in folders]
-        pd.concat(tables).to_csv(temporary, index=False)
-    with replacing(f"metrics/curves/{name}.csv") as temporary:
-        tracking.read(folders, "epoch").to_csv(temporary, index=False)
-    units.discard(name)
+    units.run(name, real.folds, work, [arm, classifier, settings, seed, real.emotions], inputs, gather)
 
 
 def _predictions(fold, real, logits):

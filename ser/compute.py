@@ -13,12 +13,18 @@ Precision = Literal["bf16", "fp32"]
 
 
 def device():
-    """The GPU where there is one, else the CPU; switches PyTorch to deterministic algorithms."""
+    """The GPU where there is one, else the CPU; switches PyTorch to deterministic algorithms.
+
+    Ranks on one machine take its GPUs in turn, several share one where there are more ranks than GPUs.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads it
     _keep_freed_memory()
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    return torch.device("cuda")
 
 
 def _keep_freed_memory():

@@ -4,8 +4,10 @@ stopped goes on with the units that are missing."""
 import hashlib
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
+from ser import ranks
 from ser.errors import InputError
 from ser.runtime import progress, replacing
 
@@ -29,23 +31,47 @@ def _plain(section):
     return section.model_dump()
 
 
-def finish(name, folds, work, settings, files):
-    """Call `work(fold, folder)` for every fold not finished before and return all folders, in order of `folds`.
+def run(name, folds, work, settings, files, gather):
+    """Call `work(fold, folder)` for every fold not finished before, then `gather(folders)`, in order of `folds`, which
+    writes the stage's outputs.
 
     A unit counts as finished when its folder is complete; folders made from other settings, inputs or code are not
-    used. `discard(name)` removes them once the stage has written its outputs.
+    used, and all are removed once the outputs are written. Processes that share the folder share the work (ser.ranks);
+    under a launcher they leave gathering to a plain run.
     """
+    ranks.supervise()
     place = ROOT / name / fingerprint(settings, files)
-    folders = [place / fold.name for fold in folds]
-    if before := sum(folder.exists() for folder in folders):
+    place.mkdir(parents=True, exist_ok=True)
+    units = [(fold, place / fold.name) for fold in folds]
+    if before := sum(folder.exists() for _, folder in units):
         print(f"{name}: going on, {before} of {len(folds)} folds were finished before")
-    for fold, folder in progress(list(zip(folds, folders, strict=True)), name, "fold"):
-        if not folder.exists():
-            with replacing(folder) as temporary:
-                temporary.mkdir()
-                work(fold, temporary)
-    return folders
+    if ranks.together():
+        return _all_ranks_at_once(name, units, work)
+    if before < len(units) and not ranks.dealt():
+        ranks.launch()
+    for wait in [False] if ranks.dealt() else [False, True]:
+        for fold, folder in progress(units, name, "fold"):
+            with ranks.claim(folder.with_suffix(".lock"), wait) as mine:
+                if mine and not folder.exists():
+                    _finish(fold, folder, work)
+    if not ranks.dealt():
+        gather([folder for _, folder in units])
+        shutil.rmtree(ROOT / name)
 
 
-def discard(name):
-    shutil.rmtree(ROOT / name, ignore_errors=True)
+def _finish(fold, folder, work):
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        work(fold, temporary)
+
+
+def _all_ranks_at_once(name, units, work):
+    missing = [(fold, folder) for fold, folder in units if not folder.exists()]
+    ranks.barrier()
+    for fold, folder in progress(missing, name, "fold"):
+        if ranks.is_first():
+            _finish(fold, folder, work)
+        else:
+            with tempfile.TemporaryDirectory() as elsewhere:
+                work(fold, Path(elsewhere))
+        ranks.barrier()

@@ -28,12 +28,13 @@ def main(name):
             )
         store.save(folder / "model", state | normalise.tensors(), {"training": fold.training_digest})
 
+    def gather(folders):
+        store.merge(f"models/generators/{name}", folders, {"emotions": real.emotions, "fit": settings.model_dump()})
+        with replacing(f"metrics/losses/{name}.csv") as temporary:
+            tracking.read(folders, "step").to_csv(temporary, index=False)
+
     files = [*study.FILES, "data/embeddings.safetensors"]
-    folders = units.finish(f"fit-{name}", real.folds, work, [settings, seed, real.emotions], files)
-    store.merge(f"models/generators/{name}", folders, {"emotions": real.emotions, "fit": settings.model_dump()})
-    with replacing(f"metrics/losses/{name}.csv") as temporary:
-        tracking.read(folders, "step").to_csv(temporary, index=False)
-    units.discard(f"fit-{name}")
+    units.run(f"fit-{name}", real.folds, work, [settings, seed, real.emotions], files, gather)
 
 
 if __name__ == "__main__":

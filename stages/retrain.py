@@ -6,8 +6,9 @@ from ser.runtime import stage
 from stages import train
 
 
-def main(generator):
-    train.main(generator, f"data/synthetic/{generator}")
+def main(*generators):
+    for generator in generators:
+        train.run(generator, f"data/synthetic/{generator}")
 
 
 if __name__ == "__main__":

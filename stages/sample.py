@@ -41,11 +41,12 @@ def main(name):
 
         packs.write(folder / "pack", clips())
 
+    def gather(folders):
+        packs.join(f"data/synthetic/{name}", [folder / "pack" for folder in folders])
+
     files = [*study.FILES, "data/embeddings.safetensors", f"models/generators/{name}.safetensors"]
     ingredients = [fitted, settings, seed, real.emotions]
-    folders = units.finish(f"sample-{name}", real.folds, work, ingredients, files)
-    packs.join(f"data/synthetic/{name}", [folder / "pack" for folder in folders])
-    units.discard(f"sample-{name}")
+    units.run(f"sample-{name}", real.folds, work, ingredients, files, gather)
 
 
 if __name__ == "__main__":

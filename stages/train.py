@@ -10,7 +10,12 @@ from ser.runtime import stage
 from ser.training import Training
 
 
-def main(arm, generated=None):
+def main(*names):
+    for name in names:
+        run(name)
+
+
+def run(arm, generated=None):
     arms.run(
         arm,
         params.read(f"arms.{arm}", arms.Arm),

@@ -50,7 +50,7 @@ SYNTHETIC = "data/synthetic/diffusion"
 def small(monkeypatch):
     """A classifier with a body of one convolution in place of the ResNet."""
 
-    def body(pretrained):
+    def body(name, pretrained):
         layers = (
             nn.Conv2d(1, 4, 3, padding=1),
             nn.BatchNorm2d(4),

@@ -44,20 +44,38 @@ def work(done, failing=None, error=RuntimeError):
     return run
 
 
-def finish(run, settings=SETTINGS, folds=FOLDS):
-    return units.finish("baseline", folds, run, settings, FILES)
+class Stop(Exception):
+    """Raised while the outputs are gathered."""
 
 
-def test_every_fold_has_a_folder_in_order():
-    folders = finish(work(done := []))
+def finish(run, settings=SETTINGS, folds=FOLDS, stop=False):
+    """Run the units and return what was gathered from their folders; with `stop`, fail before that."""
+    gathered = []
+
+    def gather(folders):
+        if stop:
+            raise Stop
+        gathered.extend((folder.name, (folder / "second").read_text()) for folder in folders)
+
+    if stop:
+        with pytest.raises(Stop):
+            units.run("baseline", folds, run, settings, FILES, gather)
+    else:
+        units.run("baseline", folds, run, settings, FILES, gather)
+    return gathered
+
+
+ALL = [("0-0", "0-0"), ("0-1", "0-1"), ("0-2", "0-2")]
+
+
+def test_every_fold_is_gathered_in_order():
+    assert finish(work(done := [])) == ALL
     assert done == [0, 1, 2]
-    assert [folder.name for folder in folders] == ["0-0", "0-1", "0-2"]
-    assert [(folder / "second").read_text() for folder in folders] == ["0-0", "0-1", "0-2"]
 
 
 def test_finished_units_are_not_done_again():
-    folders = finish(work([]))
-    assert finish(work(done := [])) == folders
+    finish(work([]), stop=True)
+    assert finish(work(done := [])) == ALL
     assert done == []
 
 
@@ -67,10 +85,9 @@ def test_a_stop_half_way_keeps_what_is_finished_and_nothing_else(error):
         finish(work(done := [], failing=1, error=error))
     assert done == [0, 1]
     place = units.ROOT / "baseline" / units.fingerprint(SETTINGS, FILES)
-    assert [folder.name for folder in place.iterdir()] == ["0-0"]
-    folders = finish(work(done := []))
+    assert [folder.name for folder in place.iterdir() if folder.is_dir()] == ["0-0"]
+    assert finish(work(done := [])) == ALL
     assert done == [1, 2]
-    assert all((folder / "second").exists() for folder in folders)
 
 
 def test_what_a_killed_process_left_is_not_taken_for_finished():
@@ -109,7 +126,7 @@ def test_what_a_killed_process_left_is_not_taken_for_finished():
 )
 def test_anything_else_it_is_made_from_means_doing_it_again(change):
     before = units.fingerprint(SETTINGS, FILES)
-    finish(work([]))
+    finish(work([]), stop=True)
     settings = change()
     assert units.fingerprint(settings, FILES) != before
     finish(work(done := []), settings)
@@ -132,18 +149,16 @@ def test_a_missing_input_says_what_to_do():
 
 
 def test_folds_may_be_added_later(capsys):
-    finish(work([]), folds=FOLDS[:1])
+    finish(work([]), folds=FOLDS[:1], stop=True)
     assert capsys.readouterr().out == ""
     finish(work(done := []))
     assert done == [1, 2]
     assert capsys.readouterr().out == "baseline: going on, 1 of 3 folds were finished before\n"
 
 
-def test_discarding_removes_the_units_of_that_name_alone():
+def test_once_gathered_the_units_of_that_name_alone_are_removed():
+    (units.ROOT / "masked" / "0123456789abcdef").mkdir(parents=True)
     finish(work([]))
-    units.finish("masked", FOLDS, work([]), SETTINGS, FILES)
-    units.discard("baseline")
     assert [path.name for path in units.ROOT.iterdir()] == ["masked"]
-    units.discard("baseline")
     finish(work(done := []))
     assert done == [0, 1, 2]

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ser import compute
+from ser import compute, ranks
 from ser.errors import InputError
 from ser.params import Section
 from ser.runtime import progress
@@ -122,20 +122,21 @@ def fit(
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, fused=True)
     rate = compute.warmup_cosine(optimiser, settings.updates)
+    net, optimiser, part = ranks.data_parallel(model, optimiser, settings.batch)
     noise_schedule, conditions = schedule(), conditions.to(device)
     signal = noise_schedule.alphas_cumprod  # SNR = signal / (1 - signal)
     weight = (signal / (1 - signal)).clamp(max=5) * (1 - signal)
     total = 0.0
     for update in progress(range(1, settings.updates + 1), "diffusion", "update"):
         which = torch.randint(len(clips), (settings.batch,), generator=generator)
-        mels = normalise(clips.random_crops(which.to(device), settings.frames, generator))
-        noise = torch.randn(mels.shape, generator=generator).to(device)
-        time = torch.randint(1000, (settings.batch,), generator=generator)
-        conditioned = torch.rand(settings.batch, generator=generator) >= settings.unconditional
+        mels = normalise(clips.random_crops(which.to(device), settings.frames, generator))[part]
+        noise = torch.randn((settings.batch, *mels.shape[1:]), generator=generator)[part].to(device)
+        time = torch.randint(1000, (settings.batch,), generator=generator)[part]
+        conditioned = torch.rand(settings.batch, generator=generator)[part] >= settings.unconditional
         noisy = noise_schedule.add_noise(mels, noise, time.to(device))
         target = noise_schedule.get_velocity(mels, noise, time.to(device))
         with compute.autocast(device, settings.precision):
-            predicted = model(noisy, time.to(device), conditions[which.to(device)], conditioned.to(device))
+            predicted = net(noisy, time.to(device), conditions[which[part].to(device)], conditioned.to(device))
         error = (predicted.float() - target).square().mean((1, 2, 3))
         loss = (weight[time].to(device) * error).mean()
         optimiser.zero_grad()
