@@ -95,9 +95,9 @@ def measure(mirror, rounds):
 
     kind = "real" if mirror else "generated"
     return {
-        "what": f"mels of {len(paths)} {kind} clips, {table.seconds.mean():.2f} s on average: the stage on {cores} threads "
-        f"with packing, against a loop over librosa; median of {rounds} interleaved rounds; floor: decoding, resampling, "
-        f"windows, FFT and filters on one thread, divided by {cores} cores",
+        "what": f"mels of {len(paths)} {kind} clips, {table.seconds.mean():.2f} s on average: the stage on {cores} "
+        f"threads with packing, against a loop over librosa; median of {rounds} interleaved rounds; floor: decoding, "
+        f"resampling, windows, FFT and filters on one thread, divided by {cores} cores",
         "command": " ".join(["python -m benchmarks.mels", *sys.argv[1:]]),
         "machine": bench.machine(),
         "versions": bench.versions("numpy", "scipy", "librosa", "soundfile", "soxr"),
