@@ -4,6 +4,7 @@ A result is a dict with `what`, `command`, `machine`, `versions` and `rows`; a r
 `ratio`, `floor` and `unit`, None where a figure does not apply.
 """
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -91,6 +92,14 @@ def matrix_product(precision, size=2048, times=10):
     one, other = (torch.randn(size, size).to(precision) for _ in range(2))
     best = min(timed(lambda: one @ other)[1] for _ in range(times))
     return 2 * size**3 / best
+
+
+def report(main):
+    """What `python -m benchmarks.NAME [--out FILE]` does: measure, print, and write the result."""
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    parser.add_argument("--out", type=Path, help="write the result here as JSON")
+    out = parser.parse_args().out
+    save(out, {"command": f"python -m {sys.modules['__main__'].__spec__.name}", "machine": machine(), **main()})
 
 
 def save(path, result):

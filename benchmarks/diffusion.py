@@ -65,3 +65,7 @@ def forward_operations(model, settings):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 1, N_MELS, settings.frames), torch.zeros(1), torch.zeros(1, WIDTH), torch.ones(1) > 0)
     return counter.get_total_flops()
+
+
+if __name__ == "__main__":
+    bench.report(main)

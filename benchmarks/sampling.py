@@ -13,12 +13,12 @@ from ser import batches, classifiers, compute, embedding, figures, params, quali
 from ser.generators import diffusion
 
 CLIPS = 1200
-FEW = 60  # mels in a point of the curve, and of 1,000 steps
-CURVE = {"dpm_solver": [4, 6, 8, 10, 15, 25], "ddim": [10, 25, 50, 100], "ddpm": [50, 1000]}
+FEW = 30  # mels in a point of the curve, and of 1,000 steps
+CURVE = {"dpm_solver": [4, 6, 8, 10, 15, 25], "ddim": [10, 25, 50], "ddpm": [50, 1000]}
 GUIDANCE = [1.0, 2.0, 3.0, 4.0]
 EVALUATOR = "masked"  # its classifier did not make the embeddings that condition the samples; `baseline` did
 PLOT = "docs/sampling.png"
-STEPS, BATCH = 100, 16  # of the packages' 1,000 steps, all alike; mels at once
+STEPS, BATCH = 50, 16  # of the packages' 1,000 steps, all alike; mels at once
 
 
 def main():
@@ -73,7 +73,8 @@ def first_fold():
         draws = compute.generator(0)
         conditions = torch.cat([
             embedding.vary(
-                embeddings["features"][clips.emotion == number], centroid, count // len(emotions), settings.spread, draws
+                embeddings["features"][clips.emotion == number], centroid, count // len(emotions), settings.spread,
+                draws,
             )
             for number, centroid in enumerate(embeddings["centroids"])
         ])
@@ -138,3 +139,7 @@ def plot(curve):
         axes.grid()
     axes.legend()
     return figure
+
+
+if __name__ == "__main__":
+    bench.report(main)

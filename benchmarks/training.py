@@ -90,3 +90,7 @@ def forward_operations(classifier):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 1, N_MELS, classifier.frames))
     return counter.get_total_flops()
+
+
+if __name__ == "__main__":
+    bench.report(main)
