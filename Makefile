@@ -4,7 +4,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo test lint
+.PHONY: install demo test lint bench
 
 install: .venv/installed
 
@@ -21,3 +21,7 @@ test: install
 
 lint: install
 	ruff check .
+
+bench: install
+	python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	python -m benchmarks

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ser.runtime import replacing
 
-NAMES = ["mels", "training", "diffusion", "sampling", "dvc_costs", "growth", "ranks", "scheduler"]
+NAMES = ["ceilings", "mels", "training", "diffusion", "sampling", "dvc_costs", "growth", "ranks", "scheduler"]
 RESULTS, DOCUMENT = Path("benchmarks/results"), Path("docs/performance.md")
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
@@ -32,39 +32,53 @@ def load():
 
 
 def tables(results):
-    """Markdown: a table of what is compared with another way, then what stands alone."""
-    lines = ["| work | ours | other | ratio | floor | of the floor |", "|---|--:|--:|--:|--:|--:|"]
-    for result in results.values():
-        for row in result.get("rows", []):
-            if row.get("other") is not None:
-                lines.append(_row(row))
-    lines += ["", "| alone | measured | floor |", "|---|--:|--:|"]
-    for result in results.values():
-        for row in result.get("rows", []):
-            if row.get("other") is None:
-                lines.append(f"| {row['name']} | {_figure(row, 'ours')} | {_figure(row, 'floor')} |")
-    if "scheduler" in results:
-        lines += ["", "| units | ranks | losses | claimed | dealt beforehand | all start anew |", "|--:|--:|--:|--:|--:|--:|"]
-        lines += ["| " + " | ".join(map(str, case.values())) + " |" for case in results["scheduler"]["cases"]]
-    if "study" in results:
-        seconds = results["study"]["seconds"]
-        lines += ["", "| stage of the study | minutes |", "|---|--:|"]
-        lines += [f"| {stage} | {value / 60:.1f} |" for stage, value in seconds.items()]
-        lines += [f"| all | {results['study']['minutes']:.1f} |"]
-    first = next(iter(results.values()))
-    machine = first["machine"]
-    versions = {}
-    for result in results.values():
-        versions |= result.get("versions", {})
-    lines += ["", f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, Python {machine['python']}, "
-              + ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) + "."]
-    return "\n".join(lines) + "\n"
+    """Markdown: what is compared with another way, what stands alone, quality of samples, the scheduler, the study."""
+    rows = [row for result in results.values() for row in result.get("rows", [])]
+    parts = [
+        _table(
+            "work | ours | other | ratio | floor | speed of the floor reached",
+            [[row["name"], _figure(row, "ours"), _figure(row, "other"), f"{row['ratio']:.1f}", _figure(row, "floor"),
+              f"{100 * row['reached']:.0f} %" if row.get("reached") else ""]
+             for row in rows if row.get("other") is not None],
+        ),
+        _table(
+            "measured alone | figure",
+            [[row["name"], _figure(row, "ours" if row.get("ours") is not None else "floor")]
+             for row in rows if row.get("other") is None],
+        ),
+    ]
+    if sampling := results.get("sampling"):
+        points = [{"count": 1200, **sampling["default"]}] + [
+            {"count": sampling["mels a point"], **point} for point in sampling["curve"]
+        ]
+        parts.append(_table(
+            "sampler | steps | guidance | mels | s a mel | Fréchet distance | recognised as meant",
+            [[point["sampler"], point["steps"], point["guidance"], point["count"], f"{point['seconds a mel']:.3g}",
+              f"{point['frechet']:.1f}", f"{100 * point['accuracy']:.0f} %"] for point in points],
+        ))
+    if scheduler := results.get("scheduler"):
+        parts.append(_table(" | ".join(scheduler["cases"][0]), [case.values() for case in scheduler["cases"]]))
+    if study := results.get("study"):
+        minutes = [[stage, f"{seconds / 60:.1f}"] for stage, seconds in study["seconds"].items()]
+        parts.append(_table("stage of the study | minutes", [*minutes, ["**all**", f"**{study['minutes']:.1f}**"]]))
+    parts.append(_machine(results))
+    return "\n".join(parts)
 
 
-def _row(row):
-    cells = [row["name"], *(_figure(row, key) for key in ("ours", "other")), f"{row['ratio']:.1f}", _figure(row, "floor")]
-    reached = row.get("reached")
-    return "| " + " | ".join([*cells, "" if reached is None else f"{100 * reached:.0f} %"]) + " |"
+def _table(header, rows):
+    columns = header.count("|") + 1
+    lines = [header, "|".join(["---"] + ["--:"] * (columns - 1)), *(" | ".join(map(str, row)) for row in rows)]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def _machine(results):
+    machine = next(iter(results.values()))["machine"]
+    versions = {name: version for result in results.values() for name, version in result.get("versions", {}).items()}
+    return (
+        f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, Python {machine['python']}, "
+        + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+        + ".\n"
+    )
 
 
 def _figure(row, key):

@@ -72,8 +72,8 @@ def child(function, *arguments):
     """
     def run():
         code = f"from {function.__module__} import {function.__name__} as run; print(run(*{arguments!r}))"
-        output = subprocess.run([sys.executable, "-W", "ignore", "-c", code], stdout=subprocess.PIPE, text=True, check=True)
-        return float(output.stdout.split()[-1])
+        command = [sys.executable, "-W", "ignore", "-c", code]
+        return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
 
     return run
 

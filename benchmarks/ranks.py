@@ -33,14 +33,14 @@ def main():
         runs = bench.in_turn(
             {
                 "one process": lambda: bench.timed(train)[1],
-                "ranks": lambda: bench.timed(lambda: train(SER_LAUNCH=launcher, OMP_NUM_THREADS="1"))[1],
+                "ranks": lambda: bench.timed(lambda: train(SER_LAUNCH=launcher))[1],
             },
             rounds=1,
         )
     (alone,), (ranks,) = runs.values()
     return {
-        "what": f"training {FOLDS} folds of ResNet-18: `torchrun --nproc-per-node {cores}`, a thread each, against one process of {cores} "
-        "threads; interpreter start included",
+        "what": f"training {FOLDS} folds of ResNet-18: `torchrun --nproc-per-node {cores}`, a thread each, against one "
+        f"process of {cores} threads; interpreter start included",
         "versions": bench.versions("torch"),
         "rows": [{"name": f"{FOLDS} units on {cores} ranks", "unit": "s", "ours": ranks, "other": alone,
                   "ratio": alone / ranks}],

@@ -1,0 +1,49 @@
+import subprocess
+
+import pytest
+import yaml
+
+from benchmarks import __main__ as bench
+from benchmarks import scheduler
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def blocks(language):
+    text = (ROOT / "docs/scale.md").read_text()
+    return [part.split("```")[0] for part in text.split(f"```{language}\n")[1:]]
+
+
+def test_the_tables_of_performance_are_those_of_the_results():
+    measured = bench.DOCUMENT.read_text().partition(bench.BEGIN)[2].partition(bench.END)[0]
+    assert measured == bench.tables(bench.load())
+    assert set(bench.load()) == {*bench.NAMES, "study"}
+
+
+def test_shell_in_the_guide_to_scale_parses():
+    for script in blocks("bash"):
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_manifests_in_the_guide_to_scale_parse():
+    (manifest,) = blocks("yaml")
+    service, job = yaml.safe_load_all(manifest)
+    assert job["kind"] == "Job" and job["spec"]["template"]["spec"]["subdomain"] == service["metadata"]["name"]
+
+
+@pytest.mark.parametrize("policy", [scheduler.claimed, scheduler.dealt, scheduler.all_start_anew])
+def test_equal_units_without_losses_fill_the_ranks(policy, monkeypatch):
+    monkeypatch.setattr(scheduler, "SPREAD", 0)
+    assert scheduler.efficiency(policy, 64, 8, 0, seed=0) == pytest.approx(1)
+    assert scheduler.efficiency(policy, 5, 2, 0, seed=0) == pytest.approx(5 / 6)
+
+
+def test_claiming_loses_less_than_starting_all_anew():
+    claimed, anew = (
+        scheduler.efficiency(policy, 100, 8, 0.05, seed=0) for policy in (scheduler.claimed, scheduler.all_start_anew)
+    )
+    assert anew < claimed < 1
