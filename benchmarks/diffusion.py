@@ -12,7 +12,7 @@ from benchmarks.training import N_MELS, noise
 from ser import compute, params
 from ser.generators import diffusion
 
-WIDTH, BATCH, ROUNDS = 512, 16, 3
+WIDTH, BATCH, ROUNDS = 512, 16, 1
 
 
 def main():

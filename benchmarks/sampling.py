@@ -13,7 +13,7 @@ from ser import batches, classifiers, compute, embedding, figures, params, quali
 from ser.generators import diffusion
 
 CLIPS = 1200
-FEW = 30  # mels in a point of the curve, and of 1,000 steps
+FEW = 36  # mels in a point of the curve, and of 1,000 steps
 CURVE = {"dpm_solver": [4, 6, 8, 10, 15, 25], "ddim": [10, 25, 50], "ddpm": [50, 1000]}
 GUIDANCE = [1.0, 2.0, 3.0, 4.0]
 EVALUATOR = "masked"  # its classifier did not make the embeddings that condition the samples; `baseline` did
@@ -65,7 +65,6 @@ def first_fold():
     classifier.load_state_dict(weights)
     embeddings = store.load("data/embeddings", fold)
 
-    @torch.inference_mode()
     def embed(mels):
         return torch.cat([classifier.embed(evaluator(some)) for some in mels.split(64)])
 
@@ -82,11 +81,13 @@ def first_fold():
 
     model = diffusion.build(fitted, embeddings["features"].shape[1])
     return {
-        "draw": draw, "embed": embed, "head": classifier.head, "reference": embed(crops), "emotions": len(emotions),
+        "draw": draw, "embed": embed, "head": classifier.head, "reference": torch.no_grad()(embed)(crops),
+        "emotions": len(emotions),
         "unet": model.unet, "fitted": fitted, "operations": forward_operations(model, fitted),
     }
 
 
+@torch.inference_mode()
 def judged(fold, settings, count):
     """Seconds to draw `count` mels, as many an emotion; their Fréchet distance to the training clips, and the share
     recognised as the emotion that they were drawn for."""

@@ -14,7 +14,7 @@ from ser import batches, classifiers, compute, params, training
 from ser.arms import Arm
 
 EMOTIONS, N_MELS, PADDED = 6, 80, 431  # frames in 10 s
-ROUNDS = 3
+ROUNDS = 2
 
 
 def main():

@@ -11,7 +11,7 @@ class Loop:
     def __init__(self, size, steps=1000):
         channels, height, width = size
         self.size = size
-        self.unet = Unet(dim=56, dim_mults=(1, 2, 4), channels=channels)
+        self.unet = Unet(dim=64, dim_mults=(1, 2, 4), channels=channels)
         self.diffusion = GaussianDiffusion(self.unet, image_size=(height, width), timesteps=steps)
         self.optimiser = torch.optim.Adam(self.diffusion.parameters(), 1e-4, betas=(0.9, 0.99))
         self.ema = EMA(self.diffusion, beta=0.995, update_every=10)
