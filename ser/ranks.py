@@ -6,12 +6,13 @@ unit together instead, data-parallel. With the launcher in SER_LAUNCH, a plain r
 """
 
 import contextlib
-import fcntl
 import os
 import shlex
 import signal
 import subprocess
 import sys
+
+from filelock import FileLock, Timeout
 
 from ser.errors import InputError
 
@@ -35,13 +36,16 @@ def claim(path, wait):
 
     The kernel releases the lock when its holder dies, on shared file systems with flock (NFS 4, Lustre, GPFS) too.
     """
-    with open(path, "w") as file:
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=wait)
+    except Timeout:
+        yield False
+    else:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
             yield True
+        finally:
+            lock.release()
 
 
 def launch():
