@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 
+import torch
 from filelock import FileLock, Timeout
 
 from ser.errors import InputError
@@ -20,14 +21,14 @@ LAUNCH, SUPERVISED = "SER_LAUNCH", "SER_SUPERVISED"
 RESTARTS = 2
 
 
+def launched():
+    """Whether this process is a rank of `torchrun`, which `accelerate launch` uses too."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def together():
-    """Whether `accelerate launch` started this process."""
-    return "ACCELERATE_MIXED_PRECISION" in os.environ
-
-
-def dealt():
-    """Whether `torchrun` started this process, to do some of the units."""
-    return "TORCHELASTIC_RUN_ID" in os.environ and not together()
+    """Whether it is a rank of `accelerate launch`."""
+    return launched() and "ACCELERATE_MIXED_PRECISION" in os.environ
 
 
 @contextlib.contextmanager
@@ -49,28 +50,23 @@ def claim(path, wait):
 
 
 def launch():
-    """Run this stage under the launcher that SER_LAUNCH names, if it names one, and wait for its end."""
+    """Run this stage under the launcher that SER_LAUNCH names, if it names one; return its exit status."""
     if not (launcher := os.environ.get(LAUNCH)):
-        return
+        return 0
     command = [*shlex.split(launcher), "-m", sys.modules["__main__"].__spec__.name, *sys.argv[1:]]
     try:
-        status = subprocess.run(command).returncode
+        return subprocess.run(command).returncode
     except FileNotFoundError as error:
         raise InputError(f"{LAUNCH}: {error.filename} is not a command here") from None
-    if status:
-        raise InputError(
-            f"{LAUNCH}: `{shlex.join(command)}` ended with status {status}; finished folds are kept, run the same "
-            "command again"
-        )
 
 
 def supervise():
-    """Under torchrun, go on in a child process, and start it again when it is killed; never returns elsewhere.
+    """In a rank, go on in a child process, and start it again when it is killed; returns only in the child.
 
     torchrun ends all ranks when one of them dies. So a rank only watches: what dies is its child, at the cost of the
     unit that it was at.
     """
-    if not dealt() or SUPERVISED in os.environ:
+    if SUPERVISED in os.environ:
         return
     for _ in range(1 + RESTARTS):
         child = subprocess.Popen([sys.executable, *sys.orig_argv[1:]], env={**os.environ, SUPERVISED: "1"})
@@ -94,7 +90,8 @@ def data_parallel(model, optimiser, batch):
         return model, optimiser, slice(None)
     from accelerate import Accelerator
 
-    accelerator = Accelerator()
+    # Autocast is the caller's, as in a single process.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
     if batch % accelerator.num_processes:
         raise InputError(f"a batch of {batch} cannot be shared equally by {accelerator.num_processes} ranks")
     model, optimiser = accelerator.prepare(model, optimiser)

@@ -31,30 +31,36 @@ def _plain(section):
     return section.model_dump()
 
 
-def run(name, folds, work, settings, files, gather):
+def run(name, folds, work, settings, files, gather, together=False):
     """Call `work(fold, folder)` for every fold not finished before, then `gather(folders)`, in order of `folds`, which
     writes the stage's outputs.
 
     A unit counts as finished when its folder is complete; folders made from other settings, inputs or code are not
     used, and all are removed once the outputs are written. Processes that share the folder share the work (ser.ranks);
-    under a launcher they leave gathering to a plain run.
+    ranks leave gathering to a plain run. `together` says that `work` can be done by all ranks of `accelerate launch`.
     """
-    ranks.supervise()
+    together = together and ranks.together()
+    if ranks.launched() and not together:
+        ranks.supervise()
     place = ROOT / name / fingerprint(settings, files)
     place.mkdir(parents=True, exist_ok=True)
     units = [(fold, place / fold.name) for fold in folds]
     if before := sum(folder.exists() for _, folder in units):
         print(f"{name}: going on, {before} of {len(folds)} folds were finished before")
-    if ranks.together():
+    if together:
         return _all_ranks_at_once(name, units, work)
-    if before < len(units) and not ranks.dealt():
-        ranks.launch()
-    for wait in [False] if ranks.dealt() else [False, True]:
+    status = ranks.launch() if before < len(units) and not ranks.launched() else 0
+    if status and (missing := [folder.name for _, folder in units if not folder.exists()]):
+        raise InputError(
+            f"{ranks.LAUNCH}: it ended with status {status} and without folds {', '.join(missing)}; run the same "
+            "command again, the others are kept"
+        )
+    for wait in [False] if ranks.launched() else [False, True]:
         for fold, folder in progress(units, name, "fold"):
             with ranks.claim(folder.with_suffix(".lock"), wait) as mine:
                 if mine and not folder.exists():
                     _finish(fold, folder, work)
-    if not ranks.dealt():
+    if not ranks.launched():
         gather([folder for _, folder in units])
         shutil.rmtree(ROOT / name)
 

@@ -34,7 +34,7 @@ def main(name):
             tracking.read(folders, "step").to_csv(temporary, index=False)
 
     files = [*study.FILES, "data/embeddings.safetensors"]
-    units.run(f"fit-{name}", real.folds, work, [settings, seed, real.emotions], files, gather)
+    units.run(f"fit-{name}", real.folds, work, [settings, seed, real.emotions], files, gather, together=True)
 
 
 if __name__ == "__main__":
