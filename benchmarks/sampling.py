@@ -13,7 +13,7 @@ from ser import batches, classifiers, compute, embedding, figures, params, quali
 from ser.generators import diffusion
 
 CLIPS = 1200
-FEW = 36  # mels in a point of the curve, and of 1,000 steps
+FEW = 24  # mels in a point of the curve, and of 1,000 steps
 CURVE = {"dpm_solver": [4, 6, 8, 10, 15, 25], "ddim": [10, 25, 50], "ddpm": [50, 1000]}
 GUIDANCE = [1.0, 2.0, 3.0, 4.0]
 EVALUATOR = "masked"  # its classifier did not make the embeddings that condition the samples; `baseline` did
