@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ser.runtime import replacing
 
-NAMES = ["ceilings", "mels", "training", "diffusion", "sampling", "dvc_costs", "growth", "ranks", "scheduler"]
+NAMES = ["ceilings", "training", "diffusion", "sampling", "mels", "dvc_costs", "scheduler", "ranks", "growth"]
 RESULTS, DOCUMENT = Path("benchmarks/results"), Path("docs/performance.md")
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 

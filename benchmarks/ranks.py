@@ -14,7 +14,7 @@ from benchmarks import bench
 from ser import catalogue, packs, splits
 
 ROOT = Path(__file__).parents[1]
-FOLDS, CLIPS, EPOCHS = 4, 288, 12
+FOLDS, CLIPS, EPOCHS = 4, 288, 8
 
 
 def main():
