@@ -16,13 +16,18 @@ BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
 
 def main(names):
+    failed = []
     for name in names or NAMES:
         print(f"benchmark {name}", flush=True)
-        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--out", RESULTS / f"{name}.json"], check=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--out", RESULTS / f"{name}.json"]
+        if subprocess.run(command).returncode:
+            failed.append(name)
     text = DOCUMENT.read_text()
     before, after = text.partition(BEGIN)[0], text.partition(END)[2]
     with replacing(DOCUMENT) as temporary:
         temporary.write_text(before + BEGIN + tables(load()) + END + after)
+    if failed:
+        sys.exit(f"benchmarks that failed: {', '.join(failed)}")
 
 
 def load():

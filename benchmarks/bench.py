@@ -70,8 +70,10 @@ def child(function, *arguments):
 
     So each way runs as it would alone: what one changes in its process (allocator, threads, workers) helps no other.
     """
+    module = sys.modules[function.__module__].__spec__.name  # of `__main__` too
+
     def run():
-        code = f"from {function.__module__} import {function.__name__} as run; print(run(*{arguments!r}))"
+        code = f"from {module} import {function.__name__} as run; print(run(*{arguments!r}))"
         command = [sys.executable, "-W", "ignore", "-c", code]
         return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
 
