@@ -85,8 +85,8 @@ def parse(path):
     return {
         "speaker": f"demo-{number % 60:02}",
         "sex": ["female", "male"][number % 2],
-        "text": f"demo-{number // 60 % 12:02}",
-        "emotion": EMOTIONS[number // 720 % 6],
+        "text": f"demo-{number // 360 % 12:02}",
+        "emotion": EMOTIONS[number // 60 % 6],
         "intensity": "normal",
     }
 
