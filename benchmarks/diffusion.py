@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import bench
 from benchmarks.common import denoising_diffusion_loop, diffusers_loop
 from benchmarks.training import N_MELS, noise
-from ser import compute, params
+from ser import compute, denoising, params
 from ser.generators import diffusion
 
 WIDTH, BATCH, ROUNDS = 512, 16, 1
@@ -18,11 +18,11 @@ WIDTH, BATCH, ROUNDS = 512, 16, 1
 def main():
     """Time four loops in turn on noise; return the result."""
     settings = params.read("generators.diffusion.fit", diffusion.Fit).model_copy(
-        update={"updates": diffusion.LOGGED, "batch": BATCH}
+        update={"updates": denoising.LOGGED, "batch": BATCH}
     )
     compute.device()
     clips, conditions = noise(256), torch.randn(256, WIDTH)
-    model = diffusion.build(settings, WIDTH)
+    model = denoising.build(settings, WIDTH)
     cells = (settings.patch**2, N_MELS // settings.patch, settings.frames // settings.patch)
     theirs = diffusers_loop.Loop(UNet2DModel.from_config(model.unet.config), cells)
     packaged = denoising_diffusion_loop.Loop(cells)

@@ -9,7 +9,7 @@ from benchmarks import bench
 from benchmarks.common import denoising_diffusion_loop, diffusers_loop
 from benchmarks.diffusion import forward_operations
 from benchmarks.training import N_MELS
-from ser import batches, classifiers, compute, embedding, figures, params, quality, store, study
+from ser import batches, classifiers, compute, denoising, embedding, figures, params, quality, store, study
 from ser.generators import diffusion
 
 CLIPS = 1200
@@ -77,9 +77,9 @@ def first_fold():
             )
             for number, centroid in enumerate(embeddings["centroids"])
         ])
-        return normalise.to_db(diffusion.sample(state, N_MELS, conditions, fitted, settings, draws, device))
+        return normalise.to_db(diffusion.sample(state, N_MELS, None, conditions, fitted, settings, draws, device))
 
-    model = diffusion.build(fitted, embeddings["features"].shape[1])
+    model = denoising.build(fitted, embeddings["features"].shape[1])
     return {
         "draw": draw, "embed": embed, "head": classifier.head, "reference": torch.no_grad()(embed)(crops),
         "emotions": len(emotions),

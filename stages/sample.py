@@ -31,7 +31,9 @@ def main(name):
                     embeddings["features"][emotion == number], embeddings["centroids"][number],
                     settings.count, settings.spread, draws,
                 )
-                mels = generator.sample(state, len(normalise.mean), conditions, fitted, settings, draws, device)
+                mels = generator.sample(
+                    state, len(normalise.mean), number, conditions, fitted, settings, draws, device
+                )
                 for take, mel in enumerate(normalise.to_db(mels[:, 0])):
                     row = {
                         "clip": f"{name}/{fold.name}/{label}-{take:04d}", "repeat": fold.repeat, "fold": fold.fold,

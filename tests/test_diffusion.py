@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from ser import batches, compute
+from ser import batches, compute, denoising
 from ser.errors import InputError
 from ser.generators import diffusion
 
@@ -42,7 +42,7 @@ def fit(seed=0, log=lambda _: None, **change):
 def sample(state, conditions, seed=0, batch=64, fitted=FIT, **change):
     settings = SAMPLE.model_copy(update=change)
     return diffusion.sample(
-        state, N_MELS, conditions, fitted, settings, compute.generator(seed), torch.device("cpu"), batch
+        state, N_MELS, 0, conditions, fitted, settings, compute.generator(seed), torch.device("cpu"), batch
     )
 
 
@@ -63,7 +63,7 @@ def lean(mels):
 
 def test_the_loss_goes_down(trained):
     _, losses = trained
-    assert len(losses) == diffusion.LOGGED
+    assert len(losses) == denoising.LOGGED
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
 
 
@@ -89,9 +89,9 @@ def test_samples_follow_their_condition(trained, sampler, steps):
 def test_with_an_exact_denoiser_the_samples_have_the_spread_of_the_data(sampler, steps, spread):
     draws = compute.generator(0)
     mels = torch.randn(20000, 1, 1, 1, generator=draws)
-    solver = diffusion.sampler(sampler, steps)
+    solver = denoising.sampler(sampler, steps)
     for time in solver.timesteps:
-        signal = diffusion.schedule().alphas_cumprod[time]
+        signal = denoising.schedule().alphas_cumprod[time]
         clean = signal**0.5 * spread**2 / (signal * spread**2 + 1 - signal) * mels
         noise = (mels - signal**0.5 * clean) / (1 - signal) ** 0.5
         mels = solver.step(signal**0.5 * noise - (1 - signal) ** 0.5 * clean, time, mels, generator=draws).prev_sample
@@ -110,10 +110,10 @@ def test_guidance_of_zero_heeds_no_condition_and_more_heeds_it_more(trained):
 
 
 def test_guidance_of_one_is_the_conditional_prediction(trained):
-    model = diffusion.build(FIT, WIDTH).eval()
+    model = denoising.build(FIT, WIDTH).eval()
     model.load_state_dict(trained[0])
     reference = sample(trained[0], UPPER, guidance=1.0)
-    solver = diffusion.sampler(SAMPLE.sampler, SAMPLE.steps)
+    solver = denoising.sampler(SAMPLE.sampler, SAMPLE.steps)
     mels = torch.randn(12, 1, N_MELS, FRAMES, generator=compute.generator(0))
     with torch.inference_mode():
         for time in solver.timesteps:
@@ -146,8 +146,8 @@ def test_the_same_seed_gives_the_same_bytes(precision):
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_the_moving_average_of_the_weights_is_returned(monkeypatch, ema):
-    models, steps, build = [], [], diffusion.build
-    monkeypatch.setattr(diffusion, "build", lambda *arguments: models.append(build(*arguments)) or models[-1])
+    models, steps, build = [], [], denoising.build
+    monkeypatch.setattr(denoising, "build", lambda *arguments: models.append(build(*arguments)) or models[-1])
 
     def remember(*_):
         steps.append({name: weight.detach().clone() for name, weight in models[0].named_parameters()})
@@ -167,14 +167,14 @@ def test_the_moving_average_of_the_weights_is_returned(monkeypatch, ema):
 
 
 def test_the_condition_and_its_absence_are_both_learnt(trained):
-    untrained = diffusion.build(FIT, WIDTH).state_dict()
+    untrained = denoising.build(FIT, WIDTH).state_dict()
     assert trained[0].keys() == untrained.keys()
     assert trained[0]["unconditional"].abs().max() > 0  # initially zero
     assert fit(unconditional=0.0)["unconditional"].abs().max() == 0
 
 
 def test_the_network_gives_a_cell_for_a_cell():
-    model = diffusion.build(FIT, WIDTH)
+    model = denoising.build(FIT, WIDTH)
     mels = torch.randn(3, 1, N_MELS, 16)
     flags = torch.tensor([True, False, True])
     v = model(mels, torch.tensor([0, 500, 999]), torch.randn(3, WIDTH), flags)
@@ -182,7 +182,7 @@ def test_the_network_gives_a_cell_for_a_cell():
 
 
 def test_unconditional_clips_ignore_their_condition_and_the_others_do_not():
-    model = diffusion.build(FIT, WIDTH).eval()
+    model = denoising.build(FIT, WIDTH).eval()
     mels, time = torch.randn(2, 1, N_MELS, FRAMES), torch.tensor([500, 500])
     flags = torch.tensor([True, False])
     with torch.inference_mode():
@@ -205,7 +205,7 @@ def test_mels_that_do_not_divide_into_cells_are_refused(change, n_mels, message)
 
 
 def test_the_schedule_ends_in_pure_noise():
-    signal = diffusion.schedule().alphas_cumprod
+    signal = denoising.schedule().alphas_cumprod
     assert signal[0] > 0.999
     assert signal[-1] < 1e-6
     assert (signal.diff() < 0).all()

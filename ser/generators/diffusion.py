@@ -1,99 +1,9 @@
-"""Denoising diffusion over mel spectrograms, conditioned on time and on an emotion embedding.
-
-DDPM (Ho et al. 2020, arXiv 2006.11239) with the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672),
-v-prediction (Salimans & Ho 2022, arXiv 2202.00512) weighted by min-SNR-5 (Hang et al. 2023, arXiv 2303.09556),
-classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598), and DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095)
-to sample.
-"""
-
-from typing import Annotated, Literal
+"""Denoising diffusion over mel spectrograms, conditioned on emotion embeddings (Kim & Lee 2024, section 3)."""
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
-from pydantic import Field
-from torch import nn
-from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ser import compute, ranks
-from ser.errors import InputError
-from ser.params import Section
-from ser.runtime import progress
-
-LOGGED = 50  # points of the loss curve
-
-
-class Fit(Section):
-    frames: int = Field(gt=0)
-    patch: int = Field(gt=0)
-    channels: list[Annotated[int, Field(gt=0, multiple_of=8)]] = Field(min_length=1)
-    updates: int = Field(ge=LOGGED)
-    batch: int = Field(gt=0)
-    learning_rate: float = Field(gt=0)
-    ema: float = Field(ge=0, lt=1)
-    unconditional: float = Field(ge=0, le=1)
-    precision: compute.Precision
-
-
-class Sample(Section):
-    count: int = Field(gt=0)
-    sampler: Literal["ddpm", "ddim", "dpm_solver"]
-    steps: int = Field(gt=0, le=1000)
-    guidance: float = Field(ge=0)
-    spread: float = Field(ge=0)
-
-
-class Denoiser(nn.Module):
-    """A compact U-Net (diffusers' UNet2DModel) on `patch` x `patch` cells, attention at its coarsest level."""
-
-    def __init__(self, settings, width):
-        super().__init__()
-        *fine, _ = channels = settings.channels
-        self.patch = settings.patch
-        self.unet = UNet2DModel(
-            in_channels=settings.patch**2,
-            out_channels=settings.patch**2,
-            layers_per_block=1,
-            block_out_channels=channels,
-            down_block_types=["DownBlock2D"] * len(fine) + ["AttnDownBlock2D"],
-            up_block_types=["AttnUpBlock2D"] + ["UpBlock2D"] * len(fine),
-            norm_num_groups=8,
-            attention_head_dim=32,
-            class_embed_type="identity",
-        )
-        self.condition = nn.Linear(width, 4 * channels[0])
-        self.unconditional = nn.Parameter(torch.zeros(4 * channels[0]))
-
-    def forward(self, mels, time, condition, conditioned):
-        """Predicted v `[batch, 1, n_mels, frames]` at `time` [batch]; `condition` [batch, width] is heeded where
-        `conditioned` [batch] is true."""
-        embedded = torch.where(conditioned[:, None], self.condition(condition), self.unconditional)
-        cells = F.pixel_unshuffle(mels, self.patch).contiguous(memory_format=torch.channels_last)
-        with sdpa_kernel(SDPBackend.MATH):  # few tokens: on 2 cores an update takes 13 % less than with fused attention
-            return F.pixel_shuffle(self.unet(cells, time, embedded).sample, self.patch)
-
-
-def build(settings, width):
-    return Denoiser(settings, width).to(memory_format=torch.channels_last)
-
-
-def schedule():
-    return DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False)
-
-
-def sampler(name, steps):
-    """The noise levels and the update rule of a way to sample, as a diffusers scheduler: ancestral DDPM, DDIM (Song et
-    al. 2021, arXiv 2010.02502), or second-order DPM-Solver++ with steps even in log-SNR, so that few of them suffice.
-    """
-    scheduler, options = {
-        "ddpm": (DDPMScheduler, {"timestep_spacing": "trailing"}),
-        "ddim": (DDIMScheduler, {"timestep_spacing": "trailing"}),
-        "dpm_solver": (DPMSolverMultistepScheduler, {"use_lu_lambdas": True}),
-    }[name]
-    solver = scheduler.from_config(schedule().config, **options)
-    solver.set_timesteps(steps)
-    return solver
+from ser import denoising
+from ser.denoising import Fit, Sample  # noqa: F401, settings of this generator
 
 
 def fit(
@@ -102,59 +12,28 @@ def fit(
     conditions,  # [clips, width], the embedding of each clip
     settings,    # Fit
     seed,
-    log,         # called with {"loss": ...} about LOGGED times
+    log,         # called with {"loss": ...} some 50 times
 ):
     """Train a denoiser and return the state of its exponential moving average.
 
     Raises InputError where the mels do not divide into the U-Net's cells.
     """
-    cell = settings.patch * 2 ** (len(settings.channels) - 1)
-    for key, size in {"generators.diffusion.fit.frames": settings.frames, "mels.n_mels": len(normalise.mean)}.items():
-        if size % cell:
-            raise InputError(
-                f"params.yaml: key `{key}` is {size}; the U-Net needs a multiple of {cell} (`patch`, doubled at "
-                "each of its `channels` after the first)"
-            )
+    settings.refuse_sizes("diffusion", len(normalise.mean))
     device = clips.start.device
-    generator = compute.generator(seed)
     torch.manual_seed(seed)
-    model = build(settings, conditions.shape[1]).to(device)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
-    optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, fused=True)
-    rate = compute.warmup_cosine(optimiser, settings.updates)
-    net, optimiser, part = ranks.data_parallel(model, optimiser, settings.batch)
-    noise_schedule, conditions = schedule(), conditions.to(device)
-    signal = noise_schedule.alphas_cumprod  # SNR = signal / (1 - signal)
-    weight = (signal / (1 - signal)).clamp(max=5) * (1 - signal)
-    total = 0.0
-    for update in progress(range(1, settings.updates + 1), "diffusion", "update"):
-        which = torch.randint(len(clips), (settings.batch,), generator=generator)
-        mels = normalise(clips.random_crops(which.to(device), settings.frames, generator))[part]
-        noise = torch.randn((settings.batch, *mels.shape[1:]), generator=generator)[part].to(device)
-        time = torch.randint(1000, (settings.batch,), generator=generator)[part]
-        conditioned = torch.rand(settings.batch, generator=generator)[part] >= settings.unconditional
-        noisy = noise_schedule.add_noise(mels, noise, time.to(device))
-        target = noise_schedule.get_velocity(mels, noise, time.to(device))
-        with compute.autocast(device, settings.precision):
-            predicted = net(noisy, time.to(device), conditions[which[part].to(device)], conditioned.to(device))
-        error = (predicted.float() - target).square().mean((1, 2, 3))
-        loss = (weight[time].to(device) * error).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        rate.step()
-        average.update_parameters(model)
-        total += loss.detach()
-        if update % (settings.updates // LOGGED) == 0:
-            log({"loss": float(total) / (settings.updates // LOGGED)})
-            total = 0.0
-    return average.module.state_dict()
+    model = denoising.build(settings, conditions.shape[1]).to(device)
+
+    def mels(which, generator):
+        return normalise(clips.random_crops(which, settings.frames, generator))
+
+    return denoising.train(model, mels, conditions.to(device), settings, seed, log, "diffusion")
 
 
 @torch.inference_mode()
 def sample(
     state,       # what `fit` returned
     n_mels,
+    emotion,     # number of the emotion, which the conditions say already
     conditions,  # [count, width]
     fitted,      # Fit
     settings,    # Sample
@@ -163,21 +42,20 @@ def sample(
     batch=64,
 ):
     """Draw normalised mels `[count, 1, n_mels, frames]`, one a condition."""
-    model = build(fitted, conditions.shape[1]).to(device)
-    model.load_state_dict(state)
-    model.eval()
+    model = load(state, conditions.shape[1], fitted, device)
     drawn = []
     for condition in conditions.to(device).split(batch):
-        solver = sampler(settings.sampler, settings.steps)
-        mels = torch.randn((len(condition), 1, n_mels, fitted.frames), generator=generator).to(device)
-        both = torch.arange(2, device=device).repeat_interleave(len(condition)) == 0
-        for time in solver.timesteps:
-            with compute.autocast(device, fitted.precision):
-                v = model(
-                    mels.repeat(2, 1, 1, 1), time.to(device).expand(len(both)), condition.repeat(2, 1), both
-                ).float()
-            guided, free = v.chunk(2)
-            v = free + settings.guidance * (guided - free)
-            mels = solver.step(v, time, mels, generator=generator).prev_sample
+        solver = denoising.sampler(settings.sampler, settings.steps)
+        noise = torch.randn((len(condition), 1, n_mels, fitted.frames), generator=generator).to(device)
+        mels = denoising.denoise(
+            model, noise, condition, solver, solver.timesteps, settings.guidance, fitted.precision, generator
+        )
         drawn.append(mels.cpu())
     return torch.cat(drawn)
+
+
+def load(state, width, fitted, device):
+    """The denoiser that `fit` trained for conditions of `width` numbers."""
+    model = denoising.build(fitted, width).to(device)
+    model.load_state_dict(state)
+    return model.eval()
