@@ -61,7 +61,8 @@ def first_fold():
     state, weights = store.load("models/generators/diffusion", fold), store.load(f"models/arms/{EVALUATOR}", fold)
     normalise = batches.Normaliser(state.pop("mean"), state.pop("std"))
     evaluator = batches.Normaliser(weights.pop("mean"), weights.pop("std"))
-    classifier = classifiers.build(params.read("classifier", classifiers.ClassifierSettings), len(emotions), 0).eval()
+    chosen = params.read("classifier", classifiers.ClassifierSettings)
+    classifier = classifiers.build(chosen, N_MELS, len(emotions), 0).eval()
     classifier.load_state_dict(weights)
     embeddings = store.load("data/embeddings", fold)
 

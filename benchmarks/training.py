@@ -50,7 +50,7 @@ def ours(updates, large=False):
     masking = params.read("arms.baseline", Arm).masking
 
     def seconds(updates):
-        model, clips, few = classifiers.build(classifier, EMOTIONS, 0), noise(updates * recipe.batch), noise(8)
+        model, clips, few = classifiers.build(classifier, N_MELS, EMOTIONS, 0), noise(updates * recipe.batch), noise(8)
         arguments = clips.normaliser(), training.Sources(clips), few, classifier.frames, recipe, masking, 0
         return bench.timed(lambda: training.fit(model, *arguments, lambda _: None))[1]
 
@@ -86,7 +86,7 @@ def one_file_a_clip(clips, folder):
 
 def forward_operations(classifier):
     """Floating-point operations of one clip's forward pass."""
-    model = classifiers.build(classifier, EMOTIONS, 0).eval()
+    model = classifiers.build(classifier, N_MELS, EMOTIONS, 0).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 1, N_MELS, classifier.frames))
     return counter.get_total_flops()

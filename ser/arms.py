@@ -35,7 +35,9 @@ def run(
         train, validation = real.clips(fold.train, device), real.clips(fold.validation, device)
         normalise = train.normaliser()
         extra = synthetic.clips(generated, fold, real.emotions, device) if generated else None
-        model = classifiers.build(classifier, len(real.emotions), compute.derive_seed(seed, fold.repeat, fold.fold))
+        model = classifiers.build(
+            classifier, len(normalise.mean), len(real.emotions), compute.derive_seed(seed, fold.repeat, fold.fold)
+        )
         with tracking.live(folder / "live") as log:
             epoch = training.fit(
                 model, normalise, training.Sources(train, extra, arm.share), validation, classifier.frames,

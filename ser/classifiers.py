@@ -1,34 +1,50 @@
 """Classifiers: mel spectrograms `[batch, 1, mels, frames]` in, one logit an emotion out."""
 
+import difflib
+import importlib
+import pkgutil
 from typing import Literal
-from urllib.error import URLError
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import nn
 from torch.nn import functional as F
-from torchvision import models
 
-from ser import compute
-from ser.errors import InputError
+from ser import bodies, compute
 from ser.params import Section
 
 
 class ClassifierSettings(Section):
-    arch: Literal["resnet18", "resnet50"]
+    arch: str
     pretrained: Literal["none", "imagenet"]
     frames: int = Field(gt=0)
     resize: int | None = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)
 
+    @field_validator("arch")
+    @classmethod
+    def _known(cls, arch):
+        known = [module.name for module in pkgutil.iter_modules(bodies.__path__)]
+        if arch not in known:
+            close = difflib.get_close_matches(arch, known, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"
+            raise ValueError(f"there is no ser/bodies/{arch}.py, {hint}")
+        return arch
+
 
 class Classifier(nn.Module):
-    """A body that turns a spectrogram into an embedding, then dropout and one linear layer."""
+    """A body of ser.bodies that turns a spectrogram into an embedding, then dropout and one linear layer.
 
-    def __init__(self, settings, emotions):
+    Its `build(n_mels, frames, pretrained)` is told the size that it sees and whether to load ImageNet weights, and
+    returns a module `[batch, 1, n_mels, frames]` to `[batch, width]`, and that width.
+    """
+
+    def __init__(self, settings, n_mels, emotions):
         super().__init__()
         self.resize = settings.resize
-        self.body, width = _BODIES[settings.arch](settings.arch, settings.pretrained == "imagenet")
+        size = (self.resize, self.resize) if self.resize else (n_mels, settings.frames)
+        module = importlib.import_module(f"ser.bodies.{settings.arch}")
+        self.body, width = module.build(*size, settings.pretrained == "imagenet")
         self.dropout = nn.Dropout(settings.dropout)
         self.head = nn.Linear(width, emotions)
 
@@ -42,10 +58,11 @@ class Classifier(nn.Module):
         return self.head(self.dropout(self.embed(mels)))
 
 
-def build(settings, emotions, seed):
-    """A Classifier for `emotions` classes, its initial weights determined by `seed`, in channels_last layout."""
+def build(settings, n_mels, emotions, seed):
+    """A Classifier of crops of `n_mels` bands into `emotions` classes, its initial weights determined by `seed`, in
+    channels_last layout."""
     torch.manual_seed(seed)
-    return Classifier(settings, emotions).to(memory_format=torch.channels_last)
+    return Classifier(settings, n_mels, emotions).to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
@@ -61,27 +78,3 @@ def evaluate(model, normalise, clips, frames, precision, embed=False, batch=128)
         with compute.autocast(device, precision):
             outputs.append(function(mels).float().cpu())
     return torch.cat(outputs)
-
-
-def _resnet(name, pretrained):
-    net = _torchvision(name, pretrained)
-    stem = net.conv1
-    net.conv1 = nn.Conv2d(1, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, bias=False)
-    if pretrained:
-        net.conv1.weight.data = stem.weight.data.sum(dim=1, keepdim=True)
-    width, net.fc = net.fc.in_features, nn.Identity()
-    return net, width
-
-
-def _torchvision(name, pretrained):
-    weights = models.get_model_weights(name).DEFAULT if pretrained else None
-    try:
-        return models.get_model(name, weights=weights)
-    except (URLError, ConnectionError, TimeoutError) as error:
-        raise InputError(
-            f"params.yaml: `classifier.pretrained: imagenet` needs {weights.url}, which cannot be fetched ({error}); "
-            f"put that file into {torch.hub.get_dir()}/checkpoints, or set `classifier.pretrained: none`"
-        ) from None
-
-
-_BODIES = {"resnet18": _resnet, "resnet50": _resnet}

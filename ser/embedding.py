@@ -12,7 +12,7 @@ def features(fold, clips, classifier, emotions, precision, model="models/arms/ba
     tensors = store.load(model, fold)
     normalise = Normaliser(tensors.pop("mean").to(clips.start.device), tensors.pop("std").to(clips.start.device))
     untrained = classifier.model_copy(update={"pretrained": "none"})
-    net = classifiers.build(untrained, emotions, seed=0).to(clips.start.device)
+    net = classifiers.build(untrained, len(normalise.mean), emotions, seed=0).to(clips.start.device)
     net.load_state_dict(tensors)
     return classifiers.evaluate(net, normalise, clips, classifier.frames, precision, embed=True)
 

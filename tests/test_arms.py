@@ -50,7 +50,7 @@ SYNTHETIC = "data/synthetic/diffusion"
 def small(monkeypatch):
     """A classifier with a body of one convolution in place of the ResNet."""
 
-    def body(name, pretrained):
+    def body(n_mels, frames, pretrained):
         layers = (
             nn.Conv2d(1, 4, 3, padding=1),
             nn.BatchNorm2d(4),
@@ -60,7 +60,7 @@ def small(monkeypatch):
         )
         return nn.Sequential(*layers), 32
 
-    monkeypatch.setitem(classifiers._BODIES, "resnet18", body)
+    monkeypatch.setattr("ser.bodies.resnet18.build", body)
 
 
 def run(name, real, arm=BASELINE, generated=None, seed=0):
@@ -140,7 +140,7 @@ def test_the_predictions_are_those_of_the_kept_model(toy):
     tensors = store.load("models/arms/baseline", fold)
     clips = toy.clips(fold.test, "cpu")
     normalise = toy.clips(fold.train, "cpu").normaliser()
-    model = classifiers.build(CLASSIFIER, 3, seed=9)
+    model = classifiers.build(CLASSIFIER, 8, 3, seed=9)
     model.load_state_dict({name: tensor for name, tensor in tensors.items() if name not in ("mean", "std")})
     logits = classifiers.evaluate(model, normalise, clips, CLASSIFIER.frames, SETTINGS.precision)
     table = predictions("baseline")

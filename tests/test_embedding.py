@@ -20,7 +20,7 @@ def save(model, normalise, training):
 
 
 def test_features_are_the_penultimate_layer_of_the_folds_own_classifier(toy, clips):
-    model = classifiers.build(CLASSIFIER, 3, seed=4)
+    model = classifiers.build(CLASSIFIER, 8, 3, seed=4)
     save(model, clips.normaliser(), toy.folds[0].training_digest)
     features = embedding.features(toy.folds[0], clips, CLASSIFIER, 3, "fp32")
     with torch.inference_mode():
@@ -30,7 +30,7 @@ def test_features_are_the_penultimate_layer_of_the_folds_own_classifier(toy, cli
 
 
 def test_pretrained_weights_are_not_fetched_again(toy, clips, monkeypatch):
-    save(classifiers.build(CLASSIFIER, 3, seed=4), clips.normaliser(), toy.folds[0].training_digest)
+    save(classifiers.build(CLASSIFIER, 8, 3, seed=4), clips.normaliser(), toy.folds[0].training_digest)
     monkeypatch.setattr("torch.hub.urlopen", lambda *_, **__: pytest.fail("fetched"))
     pretrained = CLASSIFIER.model_copy(update={"pretrained": "imagenet"})
     features = embedding.features(toy.folds[0], clips, pretrained, 3, "fp32")
@@ -38,7 +38,7 @@ def test_pretrained_weights_are_not_fetched_again(toy, clips, monkeypatch):
 
 
 def test_a_classifier_that_learnt_from_other_clips_is_refused(toy, clips):
-    save(classifiers.build(CLASSIFIER, 3, seed=4), clips.normaliser(), toy.folds[1].training_digest)
+    save(classifiers.build(CLASSIFIER, 8, 3, seed=4), clips.normaliser(), toy.folds[1].training_digest)
     with pytest.raises(
         InputError, match=r"^models/arms/baseline was not made from the training part of repeat 0 fold 0"
     ):

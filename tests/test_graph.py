@@ -25,31 +25,62 @@ def module(name):
     return next((str(file) for file in (path.with_suffix(".py"),) if (ROOT / file).is_file()), None)
 
 
-def template(node, axis):
-    """The text of a string or f-string, its values replaced by the matrix axis of the stage."""
+def template(node, value):
+    """The text of a string or f-string, its values replaced by DVC's `${value}`."""
     parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-    return "".join(part.value if isinstance(part, ast.Constant) else f"${{item.{axis}}}" for part in parts)
+    return "".join(part.value if isinstance(part, ast.Constant) else f"${{{value}}}" for part in parts)
+
+
+def template_file(node, value):
+    folder, dollar, rest = template(node, value).partition("$")
+    return f"{folder.replace('.', '/')}{dollar}{rest}.py"
+
+
+def calls(path, function):
+    return [
+        node for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and ast.unparse(node.func) == function
+    ]
 
 
 def imported(path, axis):
-    """The files of ours that a file imports, by statement or by `importlib.import_module(f"...")`."""
+    """The files of ours that a file imports: by statement, by `importlib.import_module(f"...{name}")`, or because it
+    reads a section of params.yaml that names one."""
+    yield from stated(path)
+    for call in calls(path, "importlib.import_module"):
+        if not by_field(call):
+            pattern = template_file(call.args[0], f"item.{axis}")
+            yield from [pattern] if axis else in_folder(pattern)
+    for call in calls(path, "params.read"):
+        kind = ast.unparse(call.args[1]).rpartition(".")[2]
+        for home in stated(path):
+            if kind in [node.name for node in tree(home).body if isinstance(node, ast.ClassDef)]:
+                for chosen in filter(by_field, calls(home, "importlib.import_module")):
+                    field = chosen.args[0].values[-1].value.attr
+                    yield template_file(chosen.args[0], f"{template(call.args[0], f'item.{axis}')}.{field}")
+
+
+def stated(path):
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from filter(None, (module(alias.name) for alias in node.names))
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
             yield from filter(None, map(module, names))
-        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
-            pattern = template(node.args[0], axis)
-            if axis:
-                yield pattern.replace(".", "/").replace("item/", "item.") + ".py"
-            else:
-                folder = Path(pattern.rpartition(".")[0].rpartition("${")[0].rstrip(".").replace(".", "/"))
-                yield from (str(file.relative_to(ROOT)) for file in (ROOT / folder).glob("*.py") if file.stat().st_size)
+
+
+def by_field(call):
+    """Whether an `import_module(f"...{settings.field}")` takes the name from a field of settings."""
+    return isinstance(call.args[0].values[-1].value, ast.Attribute)
+
+
+def in_folder(pattern):
+    """The modules that a `folder/${value}.py` may stand for."""
+    folder = ROOT / Path(pattern).parent
+    return [str(file.relative_to(ROOT)) for file in sorted(folder.glob("*.py")) if file.stat().st_size]
 
 
 def files(stage):
-    """All files of ours that a stage runs, with the matrix axis in place of what it chooses."""
+    """All files of ours that a stage runs, with the matrix axis or the parameter in place of what it chooses."""
     axis = next(iter(STAGES[stage].get("matrix", {})), None)
     found, queue = set(), [f"stages/{stage}.py"]
     while queue:
@@ -58,9 +89,8 @@ def files(stage):
             continue
         found.add(path)
         choices = [path]
-        if axis and "${item." in path:
-            folder = ROOT / Path(path).parent
-            choices = [str(file.relative_to(ROOT)) for file in folder.glob("*.py") if chosen(stage, file.stem)]
+        if "${" in path:
+            choices = [file for file in in_folder(path) if "${item." not in path or chosen(stage, Path(file).stem)]
         queue.extend(chain.from_iterable(imported(choice, axis) for choice in choices))
     return found
 
@@ -79,9 +109,8 @@ def keys(stage):
     axis = next(iter(STAGES[stage].get("matrix", {})), None)
     for path in files(stage):
         if "${" not in path:
-            for node in ast.walk(tree(path)):
-                if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.read":
-                    yield template(node.args[0], axis)
+            for call in calls(path, "params.read"):
+                yield template(call.args[0], f"item.{axis}")
 
 
 @pytest.mark.parametrize("stage", STAGES)
