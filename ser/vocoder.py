@@ -2,6 +2,7 @@
 
 import librosa
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ser.packs import FLOOR_DB
 
@@ -11,6 +12,7 @@ ITERATIONS = 64  # of Griffin-Lim; on speech its mel is then 0.4 dB off, after 3
 TINY = np.finfo(np.float32).tiny  # instead of 0 where something is divided by it
 
 
+@threadpool_limits.wrap(limits=1)  # the same bytes whatever the number of cores
 def sound(mel, sample_rate, settings):
     """Samples float32 `[(frames - 1) * hop]` of which `mels.melspectrogram` makes about `mel`; their peak is -3 dB.
 
