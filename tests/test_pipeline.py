@@ -140,6 +140,8 @@ def test_people_read_results_with_dvc(project):
     shown = json.loads(call("dvc", "plots", "show", "--json", "-o", "shown", cwd=project))["data"]
     assert {"learning curves", "metrics/curves/masked.csv", "metrics/predictions/masked.csv"} <= shown.keys()
     assert {"metrics/losses/diffusion.csv", "plots/ua.png", "plots/gallery/diffusion.png"} <= shown.keys()
+    drawn = shown["learning curves"][0]["content"]["data"]["values"]
+    assert {row["arm"] for row in drawn} == {"baseline", "masked", "diffusion"}
     shutil.rmtree(project / "shown")
 
 

@@ -333,7 +333,8 @@ def test_learning_curves_hold_the_last_value_of_a_run_that_stopped():
         "baseline": history((0, 0, 1, 0.2), (0, 0, 2, 0.4), (0, 1, 1, 0.4), (0, 1, 2, 0.6), (0, 1, 3, 0.8)),
         "masked": history((0, 0, 1, 0.5))})
     assert curves.columns.tolist() == ["arm", "epoch", "ua"]
-    assert curves[["arm", "epoch"]].values.tolist() == [["baseline", 1], ["baseline", 2], ["baseline", 3], ["masked", 1]]
+    assert curves["arm"].tolist() == ["baseline"] * 3 + ["masked"]
+    assert curves["epoch"].tolist() == [1, 2, 3, 1]
     np.testing.assert_allclose(curves["ua"], [0.3, 0.5, 0.6, 0.5])
 
 
