@@ -269,10 +269,9 @@ def runs(history, column):
 
 
 def learning_curves(histories):
-    """Mean validation UA over folds and repeats, `epoch` and a column an arm, of {arm: as of
-    `read_curves`}."""
+    """Mean validation UA over folds and repeats, the table `arm,epoch,ua`, of {arm: as of `read_curves`}."""
     curves = {arm: runs(history, "validation_ua").mean(axis=1) for arm, history in histories.items()}
-    return pd.DataFrame(curves).rename_axis("epoch").reset_index().astype({"epoch": int})
+    return pd.concat(curves, names=["arm", "epoch"]).rename("ua").reset_index().astype({"epoch": int})
 
 
 def caption(details):

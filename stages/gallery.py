@@ -2,23 +2,17 @@
 
 import sys
 
-from ser import figures, packs, params, study
+from ser import examples, figures, params, study
 from ser.mels import Mels
 from ser.runtime import stage
-
-SHOWN = 3  # mels an emotion and side
 
 
 def main(name):
     settings, rate = params.read("mels", Mels), params.read("audio.sample_rate", int)
     real = study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
-    fold = real.folds[0]
-    synthetic = packs.read(f"data/synthetic/{name}")
-    drawn = synthetic.index[(synthetic.index["repeat"] == fold.repeat) & (synthetic.index["fold"] == fold.fold)]
     figure = figures.gallery(
-        {emotion: _some(real.pack, [clip for clip in fold.train if real.emotion[clip] == emotion])
-         for emotion in real.emotions},
-        {emotion: _some(synthetic, list(drawn["clip"][drawn["emotion"] == emotion])) for emotion in real.emotions},
+        examples.real(real),
+        examples.synthetic(real, name),
         f"Real clips and clips of {name}",
         settings.hop,
         rate,
@@ -27,11 +21,6 @@ def main(name):
         settings.fmax,
     )
     figures.save(figure, f"plots/gallery/{name}.png")
-
-
-def _some(pack, clips):
-    """A few clips, evenly spread over the list."""
-    return [pack.clip(clips[place * len(clips) // SHOWN]) for place in range(SHOWN)]
 
 
 if __name__ == "__main__":

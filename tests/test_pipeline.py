@@ -127,7 +127,9 @@ def test_a_masking_knob_reruns_the_masked_arm_alone(project):
 
 def test_a_diffusion_knob_leaves_the_other_arms_alone(project):
     change(project, {"generators": {"diffusion": {"sample": {"guidance": 4.0}}}})
-    assert repro(project) == {"sample@diffusion", "gallery@diffusion", "retrain@diffusion", "compare"}
+    assert repro(project) == {
+        "sample@diffusion", "gallery@diffusion", "listen@diffusion", "retrain@diffusion", "compare"
+    }
     change(project, {"generators": {"diffusion": {"sample": {"guidance": 3.0}}}})
     assert repro(project) == {"compare"}
 
@@ -138,6 +140,8 @@ def test_people_read_results_with_dvc(project):
     shown = json.loads(call("dvc", "plots", "show", "--json", "-o", "shown", cwd=project))["data"]
     assert {"learning curves", "metrics/curves/masked.csv", "metrics/predictions/masked.csv"} <= shown.keys()
     assert {"metrics/losses/diffusion.csv", "plots/ua.png", "plots/gallery/diffusion.png"} <= shown.keys()
+    drawn = shown["learning curves"][0]["content"]["data"]["values"]
+    assert {row["arm"] for row in drawn} == {"baseline", "masked", "diffusion"}
     shutil.rmtree(project / "shown")
 
 
@@ -149,7 +153,7 @@ def test_a_clone_pulls_everything_derived_and_runs_nothing(project):
     call("dvc", "pull", "--allow-missing", cwd=clone)
     for name in ("data/mels/frames.npy", "models/arms/diffusion.safetensors", "data/synthetic/diffusion/frames.npy"):
         assert (clone / name).read_bytes() == (project / name).read_bytes()
-    assert not list((clone / "data").rglob("*.wav"))
+    assert {path.parent for path in (clone / "data").rglob("*.wav")} == {clone / "data/listen/diffusion"}
     assert repro(clone, "--allow-missing") == set()
 
 

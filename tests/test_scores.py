@@ -332,9 +332,10 @@ def test_learning_curves_hold_the_last_value_of_a_run_that_stopped():
     curves = scores.learning_curves({
         "baseline": history((0, 0, 1, 0.2), (0, 0, 2, 0.4), (0, 1, 1, 0.4), (0, 1, 2, 0.6), (0, 1, 3, 0.8)),
         "masked": history((0, 0, 1, 0.5))})
-    assert curves["epoch"].tolist() == [1, 2, 3]
-    np.testing.assert_allclose(curves["baseline"], [0.3, 0.5, 0.6])
-    np.testing.assert_allclose(curves["masked"], [0.5, np.nan, np.nan])
+    assert curves.columns.tolist() == ["arm", "epoch", "ua"]
+    assert curves["arm"].tolist() == ["baseline"] * 3 + ["masked"]
+    assert curves["epoch"].tolist() == [1, 2, 3, 1]
+    np.testing.assert_allclose(curves["ua"], [0.3, 0.5, 0.6, 0.5])
 
 
 def test_bad_curves(tmp_path):

@@ -1,0 +1,24 @@
+"""The synthetic clips that the gallery shows, as sound: data/listen/GENERATOR/EMOTION-NUMBER.wav, 16 bits, mono."""
+
+import sys
+
+import soundfile
+
+from ser import examples, params, study, vocoder
+from ser.mels import Mels
+from ser.runtime import replacing, stage
+
+
+def main(name):
+    settings, rate = params.read("mels", Mels), params.read("audio.sample_rate", int)
+    real = study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
+    with replacing(f"data/listen/{name}") as temporary:
+        temporary.mkdir()
+        for emotion, mels in examples.synthetic(real, name).items():
+            for number, mel in enumerate(mels):
+                samples = vocoder.sound(mel.T, rate, settings)
+                soundfile.write(temporary / f"{emotion}-{number}.wav", samples, rate, subtype="PCM_16")
+
+
+if __name__ == "__main__":
+    stage(main, *sys.argv[1:])
