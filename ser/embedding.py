@@ -7,14 +7,20 @@ from ser import classifiers, store
 from ser.batches import Normaliser
 
 
-def features(fold, clips, classifier, emotions, precision, model="models/arms/baseline"):
-    """Penultimate features `[clips, width]` by the fold's classifier; refuses a classifier trained on other clips."""
+def classifier(fold, settings, emotions, device, model="models/arms/baseline"):
+    """The fold's classifier and its Normaliser on `device`; refuses a classifier trained on other clips."""
     tensors = store.load(model, fold)
-    normalise = Normaliser(tensors.pop("mean").to(clips.start.device), tensors.pop("std").to(clips.start.device))
-    untrained = classifier.model_copy(update={"pretrained": "none"})
-    net = classifiers.build(untrained, len(normalise.mean), emotions, seed=0).to(clips.start.device)
+    normalise = Normaliser(tensors.pop("mean").to(device), tensors.pop("std").to(device))
+    untrained = settings.model_copy(update={"pretrained": "none"})
+    net = classifiers.build(untrained, len(normalise.mean), emotions, seed=0).to(device)
     net.load_state_dict(tensors)
-    return classifiers.evaluate(net, normalise, clips, classifier.frames, precision, embed=True)
+    return net, normalise
+
+
+def features(fold, clips, settings, emotions, precision):
+    """Penultimate features `[clips, width]` by the fold's classifier."""
+    net, normalise = classifier(fold, settings, emotions, clips.start.device)
+    return classifiers.evaluate(net, normalise, clips, settings.frames, precision, embed=True)
 
 
 def standardise(features):

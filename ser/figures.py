@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ser import scores
@@ -16,6 +17,9 @@ from ser.runtime import replacing
 # Okabe & Ito, Color Universal Design, 2008; yellow is left out, too faint on white.
 COLOURS = ("#4D4D4D", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "D", "^", "v", "p", "h")
+# Tol, Colour Schemes, 2021: muted, for as many emotions as there are.
+MANY_COLOURS = ("#CC6677", "#332288", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499")
+KINDS = {"training": ("o", True), "held-out": ("^", True), "synthetic": ("s", False)}   # marker, hollow
 WIDTH = 8.0     # inches
 STYLE = {
     "figure.dpi": 160, "savefig.dpi": 160, "font.size": 10, "font.family": "DejaVu Sans",
@@ -214,6 +218,96 @@ def gallery(real, synthetic, title, hop, sample_rate, caption="", low=0.0, high=
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7)
     return _titled(figure, title, f"Across: time in s; up: frequency in Hz, mel scale. {caption}", gap=0.04)
+
+
+@styled
+def quality(results):
+    """The quality of synthetic clips, a panel a figure and a row a generator, from `{generator: as of
+    metrics/quality/<generator>.json}`: each fold, their mean and that of the reference. It says so where there is no
+    generator."""
+    figure = Figure(figsize=(WIDTH, 1.4 + 3 * (0.5 + 0.22 * max(1, len(results)))), layout="constrained")
+    grid = figure.subplots(3, 4, sharey=True).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, (key, (title, factor, _, better)) in zip(grid, scores.QUALITY.items() if results else ()):
+        axes.set_axis_on()
+        for row, result in enumerate(results.values()):
+            folds = [fold["synthetic"][key] for fold in result["folds"]]
+            _quantities(axes, folds, factor, row, "|", color=COLOURS[1], alpha=0.5, label="synthetic, a fold")
+            _quantities(axes, [result["reference"][key]], factor, row, "D", color="none",
+                        markeredgecolor=COLOURS[2], label="real in their place, mean of folds")
+            _quantities(axes, [result["synthetic"][key]], factor, row, "o", color=COLOURS[1],
+                        label="synthetic, mean of folds")
+        axes.set_title(title, fontsize=8.5, loc="left")
+        axes.set_title(better, fontsize=7, loc="right", fontweight="normal", color="#606060")
+        axes.grid(axis="x")
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.tick_params(labelsize=7.5)
+        axes.tick_params(axis="y", length=0)
+        axes.set_yticks(range(len(results)), results)
+        axes.set_ylim(len(results) - 0.5, -0.5)
+    if not results:
+        grid[0].text(0, 0.5, "No generators in this study.")
+        return _titled(figure, "Quality of synthetic clips", "")
+    key = dict(zip(*reversed(grid[0].get_legend_handles_labels())))
+    grid[-1].legend(key.values(), key, loc="center left", fontsize=7.5, borderaxespad=0)
+    return _titled(figure, "Quality of synthetic clips", scores.QUALITY_NOTE)
+
+
+def _quantities(axes, values, factor, row, marker, **style):
+    known = [factor * value for value in values if value is not None]
+    axes.plot(known, [row] * len(known), marker, markersize=6.5, **style)
+
+
+@styled
+def embeddings(points, title, caption):
+    """Real and synthetic clips in the plane, by principal components above and by t-SNE below, coloured by emotion on
+    the left and by speaker on the right.
+
+    `points`: the table `kind,emotion,speaker,pca_1,pca_2,tsne_1,tsne_2`; kind is training, held-out or synthetic, and
+    the speaker of a synthetic clip is empty.
+    """
+    emotions, speakers = points["emotion"].unique(), sorted(set(points["speaker"]) - {""})
+    figure = Figure(figsize=(WIDTH + 1, 7.6), layout="constrained")
+    grid = figure.subplots(2, 2, sharex="row", sharey="row")
+    for row, method in zip(grid, ("pca", "tsne")):
+        by_emotion, by_speaker = row
+        for kind, (marker, hollow) in KINDS.items():
+            for number, emotion in enumerate(emotions):
+                _scatter(by_emotion, points[(points.kind == kind) & (points.emotion == emotion)], method, marker,
+                         _cycle(MANY_COLOURS, number), hollow)
+        _scatter(by_speaker, points[points.speaker == ""], method, "o", "#B0B0B0", hollow=False)
+        for number, speaker in enumerate(speakers):
+            _scatter(by_speaker, points[points.speaker == speaker], method, *_speaker(number), hollow=True)
+        for axes in row:
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_visible(True)
+        by_emotion.set_ylabel({"pca": "principal components", "tsne": "t-SNE"}[method], fontweight="bold")
+    grid[0, 0].set_title("by emotion")
+    grid[0, 1].set_title("by speaker (synthetic: grey)")
+    colours = [_sign("s", _cycle(MANY_COLOURS, number), emotion) for number, emotion in enumerate(emotions)]
+    kinds = [_sign(marker, "#404040", kind, hollow) for kind, (marker, hollow) in KINDS.items()]
+    people = [_sign(*_speaker(number), speaker, hollow=True) for number, speaker in enumerate(speakers)]
+    figure.legend(handles=[*kinds, *colours], loc="outside upper left", ncols=len(kinds) + len(emotions), fontsize=7.5,
+                  handletextpad=0, columnspacing=0.8)
+    figure.legend(handles=people, loc="outside right upper", ncols=-(-len(people) // 40), fontsize=7, handletextpad=0)
+    return _titled(figure, title, caption)
+
+
+def _scatter(axes, points, method, marker, colour, hollow):
+    axes.add_line(_sign(marker, colour, None, hollow, points[f"{method}_1"], points[f"{method}_2"]))
+    axes.autoscale_view()
+
+
+def _sign(marker, colour, label, hollow=False, x=(), y=()):
+    return Line2D(x, y, linestyle="", marker=marker, markersize=4 if hollow else 3, markeredgecolor=colour, label=label,
+                  markerfacecolor="none" if hollow else colour, markeredgewidth=0.7, alpha=0.8)
+
+
+def _speaker(number):
+    """Marker and colour of one of many speakers."""
+    return _cycle(MARKERS, number // len(MANY_COLOURS)), _cycle(MANY_COLOURS, number)
 
 
 def _interval(axes, estimate, position, colour, marker, size, width, label, horizontal=False):

@@ -18,6 +18,11 @@ from ser.survey import Corpora
 from ser.training import Training
 
 
+class Quality(params.Section):
+    classifier: ClassifierSettings
+    training: Training
+
+
 class Params(params.Section):
     seed: NonNegativeInt
     study: Comparison
@@ -30,6 +35,7 @@ class Params(params.Section):
     training: Training
     arms: dict[str, Arm]
     generators: dict[str, dict]
+    quality: Quality
 
 
 def check(values):

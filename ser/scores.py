@@ -21,6 +21,27 @@ PROTOCOLS = {
     "speaker_text": "speakers and sentences apart",
     "random": "random split (leaks: test speakers are in training)",
 }
+# Of synthetic clips: title, factor, decimals, and which way is better.
+QUALITY = {
+    "frechet": ("Fréchet", 1, 1, "lower"),
+    "kernel": ("kernel", 1, 3, "lower"),
+    "precision": ("precision %", 100, 1, "higher"),
+    "recall": ("recall %", 100, 1, "higher"),
+    "density": ("density", 1, 2, "higher"),
+    "coverage": ("coverage %", 100, 1, "higher"),
+    "recognised": ("recognised %", 100, 1, "higher"),
+    "trained": ("trained, UA %", 100, 1, "higher"),
+    "distance": ("nearest", 1, 2, ""),
+    "ratio": ("ratio", 1, 3, ""),
+    "copied": ("copied %", 100, 1, "lower"),
+}
+QUALITY_NOTE = (
+    "Means over folds. Fréchet to coverage: beside as many held-out clips, as the fold's baseline embeds them. "
+    "Recognised: as the emotion they were drawn for, by that baseline. Trained: of a classifier that learnt from these "
+    "clips alone, on held-out ones. Nearest: median distance to a training clip, in standard deviations of a mel band; "
+    "ratio: of that distance to the second-nearest clip's, low for a copy; copied: share with a ratio as low as 1 % of "
+    "held-out clips have. Real: training clips; for recognised and from nearest on, held-out ones."
+)
 
 
 class Comparison(Section):
@@ -296,13 +317,29 @@ def table(details):
         rows.append([arm, *(_percent(figures["overall"][metric]) for metric in METRICS),
                      *(f"{_percent(entry['ua'], '+')}, p {_p(entry['p_corrected'])}" if entry else ""
                        for entry in against)])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    rows.insert(1, ["-" * width for width in widths])
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
     note = "Per cent [95 % interval over speakers]"
     if references:
         note += "; UA vs: paired difference in points, p by permutation over speakers, Holm-corrected"
-    return "\n".join([*lines, "", f"{caption(details)} {note}."])
+    return f"{_markdown(rows)}\n\n{caption(details)} {note}."
+
+
+def quality_table(quality):
+    """The quality of synthetic clips as a Markdown table, one row a generator, with its caption below, from
+    `{generator: as of metrics/quality/<generator>.json}`; above them the reference of the first (the others' differ
+    only if they have other numbers of clips)."""
+    sides = {"real": next(iter(quality.values()))["reference"]}
+    sides |= {generator: result["synthetic"] for generator, result in quality.items()}
+    rows = [["clips", *(title for title, *_ in QUALITY.values())]]
+    for name, side in sides.items():
+        rows.append([name, *("" if side[key] is None else f"{factor * side[key]:.{decimals}f}"
+                             for key, (_, factor, decimals, _) in QUALITY.items())])
+    return f"{_markdown(rows)}\n\n{QUALITY_NOTE}"
+
+
+def _markdown(rows):
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    rows = [rows[0], ["-" * width for width in widths], *rows[1:]]
+    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows)
 
 
 def _percent(estimate, sign=""):

@@ -5,13 +5,19 @@ from ser import batches, packs
 from ser.errors import InputError
 
 
-def clips(folder, fold, emotions, device):
-    """The synthetic clips made for `fold` as tensors; refuses clips that were made from other training clips."""
-    pack = packs.read(folder)
-    rows = pack.index[(pack.index.repeat == fold.repeat) & (pack.index.fold == fold.fold)]
+def index(folder, fold):
+    """The rows of the synthetic clips made for `fold`; refuses clips that were made from other training clips."""
+    index = packs.read(folder).index
+    rows = index[(index.repeat == fold.repeat) & (index.fold == fold.fold)]
     if rows.empty:
         raise InputError(f"{folder}: no clips for repeat {fold.repeat} fold {fold.fold}; run `dvc repro`")
     for digest in rows["training"].unique():
         fold.same_training(digest, f"{folder}: a synthetic clip")
+    return rows
+
+
+def clips(folder, fold, emotions, device):
+    """The synthetic clips made for `fold` as tensors, in the order of `index`."""
+    rows = index(folder, fold)
     emotion = dict(zip(rows["clip"], rows.emotion, strict=True))
-    return batches.clips(pack, list(rows["clip"]), emotion, emotions, device)
+    return batches.clips(packs.read(folder), list(rows["clip"]), emotion, emotions, device)

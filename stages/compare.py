@@ -21,6 +21,10 @@ def main():
     curves = {
         arm: scores.read_curves(_result(f"metrics/curves/{arm}.csv", arm, maker)) for arm, maker in makers.items()
     }
+    quality = {
+        name: json.loads(Path(_result(f"metrics/quality/{name}.json", name, f"assess@{name}")).read_text())
+        for name in study.generators
+    }
     summary, details = scores.compare(
         predictions,
         catalogue.load("data/catalogue.csv"),
@@ -31,14 +35,17 @@ def main():
     )
 
     _write_json("metrics/compare.json", summary)
-    _write_json("metrics/details.json", details)
+    _write_json("metrics/details.json", details | {"quality": quality})
     with replacing("plots/learning_curves.csv") as temporary:
         scores.learning_curves(curves).to_csv(temporary, index=False, float_format="%.6f")
     figures.save(figures.ua(details), "plots/ua.png")
     figures.save(figures.recall(details), "plots/recall.png")
     figures.save(figures.confusion(details), "plots/confusion.png")
     figures.save(figures.learning_curves(curves, scores.caption(details)), "plots/learning_curves.png")
+    figures.save(figures.quality(quality), "plots/quality.png")
     print(scores.table(details))
+    if quality:
+        print("\n" + scores.quality_table(quality))
 
 
 def _result(path, arm, maker):

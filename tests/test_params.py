@@ -162,6 +162,8 @@ def committed():
         "split": Split,
         "classifier": ClassifierSettings,
         "training": Training,
+        "quality.classifier": ClassifierSettings,
+        "quality.training": Training,
     }
     values = params.load(ROOT / "params.yaml")
     kinds |= {f"arms.{name}": Arm for name in values["arms"]}
