@@ -178,3 +178,15 @@ def draw(model, latents, emotion, precision, generator, batch=128):
         noise = torch.randn(mean.shape, generator=generator)
         drawn.append(mean.cpu() + log_deviation.exp().cpu() * noise)
     return torch.cat(drawn)
+
+
+def prior(latents, emotion, wanted, generator):
+    """Draw latents `[n, ...]` for the emotions with numbers `wanted` [n], each from the Gaussian with the mean and the
+    covariance of those training clips' `latents` [clips, ...] that have its emotion, `emotion` [clips] (ex-post density
+    estimation, Ghosh et al. 2020, arXiv 1903.12436)."""
+    same = (emotion == wanted[:, None]).float()
+    counts, flat = same.sum(1, keepdim=True), latents.flatten(1)
+    centre = same / counts @ flat
+    weights = same * torch.randn(same.shape, generator=generator).to(same.device) / counts.sqrt()
+    drawn = centre + weights @ flat - weights.sum(1, keepdim=True) * centre
+    return drawn.unflatten(1, latents.shape[1:])

@@ -1,9 +1,9 @@
 """A variational autoencoder that is told the emotion (Sohn et al. 2015, Learning Structured Output Representation), its
 samples between clips as they are and new ones.
 
-The latents of an emotion's training clips are taken as a Gaussian (ex-post density estimation, Ghosh et al. 2020, arXiv
-1903.12436); with `spread` s, a sample keeps sqrt(1 - s^2) of what sets a random training clip apart and draws the rest
-from that Gaussian: 0 is the clip encoded and decoded, 1 is drawn from the prior alone.
+The prior is the Gaussian of the latents of an emotion's training clips. With `spread` s, a sample keeps sqrt(1 - s^2)
+of what sets a random training clip apart and draws the rest: 0 is the clip encoded and decoded, 1 is drawn from the
+prior alone.
 """
 
 import torch
@@ -58,12 +58,12 @@ def sample(
 ):
     """Draw normalised mels `[count, 1, n_mels, frames]` of an emotion."""
     state = dict(state)
-    latents = state.pop("latents")[state.pop("emotion") == emotion].float()
+    latents, emotions = state.pop("latents").float().to(device), state.pop("emotion").to(device)
     model = autoencoder.load(state, fitted.autoencoder, device)
-    centre = latents.mean(0)
-    residuals = (latents - centre).flatten(1)
-    clip = torch.randint(len(latents), (len(conditions),), generator=generator)
-    weights = torch.randn(len(conditions), len(latents), generator=generator) / len(latents) ** 0.5
-    mixed = (1 - settings.spread**2) ** 0.5 * residuals[clip] + settings.spread * weights @ residuals
-    drawn = (centre + mixed.unflatten(1, centre.shape)).to(device)
-    return autoencoder.draw(model, drawn, emotion, fitted.precision, generator)
+    own = latents[emotions == emotion]
+    clips = own[torch.randint(len(own), (len(conditions),), generator=generator).to(device)]
+    new = autoencoder.prior(latents, emotions, torch.full((len(conditions),), emotion, device=device), generator)
+    centre = own.mean(0)
+    kept = (1 - settings.spread**2) ** 0.5
+    mixed = centre + kept * (clips - centre) + settings.spread * (new - centre)
+    return autoencoder.draw(model, mixed, emotion, fitted.precision, generator)
