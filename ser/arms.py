@@ -45,7 +45,7 @@ def run(
             )
         test = real.clips(fold.test, device)
         logits = classifiers.evaluate(model, normalise, test, classifier.frames, settings.precision)
-        _predictions(fold, real, logits).to_csv(folder / "predictions.csv", index=False)
+        real.predictions(fold, logits).to_csv(folder / "predictions.csv", index=False)
         facts = {"training": fold.training_digest, "epoch": epoch}
         store.save(folder / "model", model.state_dict() | normalise.tensors(), facts)
 
@@ -60,12 +60,3 @@ def run(
 
     inputs = [*study.FILES, *([f"{generated}/index.csv", f"{generated}/frames.npy"] if generated else [])]
     units.run(name, real.folds, work, [arm, classifier, settings, seed, real.emotions], inputs, gather)
-
-
-def _predictions(fold, real, logits):
-    """The table `repeat,fold,clip,emotion,predicted` and a probability an emotion, for the fold's test clips."""
-    probabilities = pd.DataFrame(torch.softmax(logits, 1).double().numpy().round(6), columns=real.emotions)
-    predicted = [real.emotions[number] for number in logits.argmax(1)]
-    emotion = [real.emotion[clip] for clip in fold.test]
-    table = {"repeat": fold.repeat, "fold": fold.fold, "clip": fold.test, "emotion": emotion, "predicted": predicted}
-    return pd.concat([pd.DataFrame(table), probabilities], axis=1)

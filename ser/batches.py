@@ -71,6 +71,13 @@ class Clips:
         )
 
 
+def whole(mels, emotion):
+    """Mels [clips, n_mels, frames] in dB as Clips, each clip being one of them."""
+    count, _, frames = mels.shape
+    start = frames * torch.arange(count, device=mels.device)
+    return Clips(mels.transpose(1, 2).flatten(0, 1).half(), start, torch.full_like(start, frames), emotion)
+
+
 def clips(pack, names, emotion, emotions, device):
     """Load clips `names` of a pack as Clips on `device`; `emotion` gives each name's emotion, one of `emotions`."""
     rows = pack.index.set_index("clip").loc[names]

@@ -22,6 +22,9 @@ from ser.params import Section
 from ser.runtime import progress
 
 
+Sampler = Literal["ddpm", "ddim", "dpm_solver"]
+
+
 class Fit(Section):
     frames: int = Field(gt=0)
     patch: int = Field(gt=0)
@@ -46,10 +49,17 @@ class Fit(Section):
 
 class Sample(Section):
     count: int = Field(gt=0)
-    sampler: Literal["ddpm", "ddim", "dpm_solver"]
+    sampler: Sampler
     steps: int = Field(gt=0, le=1000)
     guidance: float = Field(ge=0)
     spread: float = Field(ge=0)
+
+
+class Enhancement(Section):
+    strength: float = Field(gt=0, le=1)
+    sampler: Sampler
+    steps: int = Field(gt=0, le=1000)
+    guidance: float = Field(ge=0)
 
 
 class Denoiser(nn.Module):

@@ -37,9 +37,18 @@ def save(figure, path):
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
-@styled
 def ua(details):
     """UA of each arm with its interval, corpora below it, from the `details` of `scores.compare`."""
+    return _ua(details, "Unweighted accuracy (mean recall over emotions) of each arm")
+
+
+def enhanced(details):
+    """As `ua`, of the baseline on test clips as recorded and as enhanced."""
+    return _ua(details, "Unweighted accuracy of the baseline on enhanced test clips", scores.ENHANCED_NOTE)
+
+
+@styled
+def _ua(details, title, note=""):
     arms, corpora = details["arms"], list(details["corpora"])
     if len(corpora) == 1:
         corpora = []
@@ -67,8 +76,8 @@ def ua(details):
     if corpora:
         _legend(axes)
     chance = 100 / len(details["emotions"])
-    return _titled(figure, "Unweighted accuracy (mean recall over emotions) of each arm",
-                   f"Bars: 95 % intervals over speakers; chance {chance:.1f} %. {scores.caption(details)}")
+    return _titled(figure, title,
+                   f"{note} Bars: 95 % intervals over speakers; chance {chance:.1f} %. {scores.caption(details)}")
 
 
 @styled

@@ -10,6 +10,7 @@ from ser.arms import Arm
 from ser.audio import Audio
 from ser.catalogue import EMOTIONS
 from ser.classifiers import ClassifierSettings
+from ser.denoising import Enhancement
 from ser.errors import InputError
 from ser.mels import Mels
 from ser.scores import Comparison
@@ -35,6 +36,7 @@ class Params(params.Section):
     training: Training
     arms: dict[str, Arm]
     generators: dict[str, dict]
+    enhancement: Enhancement
     quality: Quality
 
 
@@ -49,6 +51,11 @@ def check(values):
         module = importlib.import_module(f"ser.generators.{name}")
         settings = values["generators"].get(name)
         params.check(settings, _generator(module), f"generators.{name}")
+    for name in whole.study.enhanced:
+        if name not in whole.study.generators:
+            raise InputError(f"params.yaml: key `study.enhanced`: {name} is not in `study.generators`")
+        if not hasattr(importlib.import_module(f"ser.generators.{name}"), "enhance"):
+            raise InputError(f"params.yaml: key `study.enhanced`: ser/generators/{name}.py has no `enhance`")
 
 
 def _generator(module):

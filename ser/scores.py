@@ -21,6 +21,12 @@ PROTOCOLS = {
     "speaker_text": "speakers and sentences apart",
     "random": "random split (leaks: test speakers are in training)",
 }
+# What a test clip was enhanced under.
+CONDITIONS = {"true_label": "true label (leaks)", "predicted_label": "predicted label", "no_label": "no label"}
+ENHANCED_NOTE = (
+    "Test clips noised and denoised by a generator under an emotion, then recognised by the baseline, beside the "
+    "baseline on the clips as recorded. The true label leaks: what is measured is how well it was planted."
+)
 # Of synthetic clips: title, factor, decimals, and which way is better.
 QUALITY = {
     "frechet": ("Fréchet", 1, 1, "lower"),
@@ -47,6 +53,7 @@ QUALITY_NOTE = (
 class Comparison(Section):
     arms: list[str]
     generators: list[str]
+    enhanced: list[str]
     resamples: int = Field(gt=0)
 
     @field_validator("arms")

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import pandas as pd
+import torch
+
 from ser import batches, catalogue, packs, splits
 
 FILES = ["data/catalogue.csv", "data/splits.csv", "data/mels/index.csv", "data/mels/frames.npy"]
@@ -21,6 +24,17 @@ class Study:
     def clips(self, names, device):
         """Real clips as tensors, in the order of `names`."""
         return batches.clips(self.pack, names, self.emotion, self.emotions, device)
+
+    def predictions(self, fold, logits):
+        """The table `repeat,fold,clip,emotion,predicted` and a probability an emotion, for the fold's test clips, from
+        logits [clips, emotions]."""
+        probabilities = pd.DataFrame(torch.softmax(logits, 1).double().numpy().round(6), columns=self.emotions)
+        predicted = [self.emotions[number] for number in logits.argmax(1)]
+        emotion = [self.emotion[clip] for clip in fold.test]
+        table = {
+            "repeat": fold.repeat, "fold": fold.fold, "clip": fold.test, "emotion": emotion, "predicted": predicted,
+        }
+        return pd.concat([pd.DataFrame(table), probabilities], axis=1)
 
 
 def load(emotions, protocol):

@@ -25,17 +25,22 @@ def main():
         name: json.loads(Path(_result(f"metrics/quality/{name}.json", name, f"assess@{name}")).read_text())
         for name in study.generators
     }
-    summary, details = scores.compare(
-        predictions,
-        catalogue.load("data/catalogue.csv"),
-        emotions,
-        protocol=params.read("split.protocol", str),
-        resamples=study.resamples,
-        seed=params.read("seed", NonNegativeInt),
-    )
+    enhanced = {
+        f"{name}, {title}": scores.read_predictions(
+            _result(f"metrics/enhanced/{name}/{condition}.csv", name, f"enhance@{name}"), emotions
+        )
+        for name in study.enhanced
+        for condition, title in scores.CONDITIONS.items()
+    }
+    table, protocol = catalogue.load("data/catalogue.csv"), params.read("split.protocol", str)
+    drawn = {"resamples": study.resamples, "seed": params.read("seed", NonNegativeInt)}
+    summary, details = scores.compare(predictions, table, emotions, protocol, **drawn)
+    enhanced = {"baseline": predictions["baseline"]} | enhanced
+    enhanced_summary, enhanced_details = scores.compare(enhanced, table, emotions, protocol, **drawn)
 
     _write_json("metrics/compare.json", summary)
-    _write_json("metrics/details.json", details | {"quality": quality})
+    _write_json("metrics/enhanced.json", enhanced_summary)
+    _write_json("metrics/details.json", details | {"quality": quality, "enhanced": enhanced_details})
     with replacing("plots/learning_curves.csv") as temporary:
         scores.learning_curves(curves).to_csv(temporary, index=False, float_format="%.6f")
     figures.save(figures.ua(details), "plots/ua.png")
@@ -43,9 +48,12 @@ def main():
     figures.save(figures.confusion(details), "plots/confusion.png")
     figures.save(figures.learning_curves(curves, scores.caption(details)), "plots/learning_curves.png")
     figures.save(figures.quality(quality), "plots/quality.png")
+    figures.save(figures.enhanced(enhanced_details), "plots/enhanced.png")
     print(scores.table(details))
     if quality:
         print("\n" + scores.quality_table(quality))
+    if study.enhanced:
+        print(f"\n{scores.table(enhanced_details)}\n\n{scores.ENHANCED_NOTE}")
 
 
 def _result(path, arm, maker):

@@ -4,6 +4,7 @@ import torch
 
 from ser import denoising
 from ser.denoising import Fit, Sample  # noqa: F401, settings of this generator
+from ser.errors import InputError
 
 
 def fit(
@@ -52,6 +53,42 @@ def sample(
         )
         drawn.append(mels.cpu())
     return torch.cat(drawn)
+
+
+@torch.inference_mode()
+def enhance(
+    state,       # what `fit` returned
+    mels,        # normalised, [clips, 1, n_mels, frames]
+    conditions,  # [clips, width], or None to heed none
+    fitted,      # Fit
+    settings,    # Enhancement
+    generator,   # CPU torch.Generator
+    device,
+    batch=64,
+):
+    """Noise mels to `strength`, a share of the way to pure noise, and denoise them under conditions: the "enhancement"
+    of Kim & Lee 2024, known for pictures as SDEdit (Meng et al. 2022, arXiv 2108.01073).
+
+    Raises InputError where no step of the sampler is that near to the clean mels.
+    """
+    guidance = settings.guidance
+    if conditions is None:
+        conditions, guidance = torch.zeros(len(mels), state["condition.weight"].shape[1]), 0.0
+    model = load(state, conditions.shape[1], fitted, device)
+    enhanced = []
+    for part, condition in zip(mels.to(device).split(batch), conditions.to(device).split(batch)):
+        solver = denoising.sampler(settings.sampler, settings.steps)
+        times = solver.timesteps[solver.timesteps <= 1000 * settings.strength]
+        if not len(times):
+            raise InputError(
+                f"params.yaml: key `enhancement.steps` is {settings.steps}: none of these steps is within "
+                f"`enhancement.strength`, {settings.strength}; raise either"
+            )
+        noise = torch.randn(part.shape, generator=generator).to(device)
+        noisy = denoising.schedule().add_noise(part, noise, times[:1].to(device))
+        clean = denoising.denoise(model, noisy, condition, solver, times, guidance, fitted.precision, generator)
+        enhanced.append(clean.cpu())
+    return torch.cat(enhanced)
 
 
 def load(state, width, fitted, device):
