@@ -1,7 +1,6 @@
 """An arm of the study: one classifier a fold, trained in the arm's way and tested on speakers it never met."""
 
 import pandas as pd
-import torch
 from pydantic import Field
 
 from ser import classifiers, compute, store, study, synthetic, tracking, training, units

@@ -21,7 +21,6 @@ from ser.errors import InputError
 from ser.params import Section
 from ser.runtime import progress
 
-
 Sampler = Literal["ddpm", "ddim", "dpm_solver"]
 
 
