@@ -145,7 +145,7 @@ def test_emotions_and_kinds_are_told_apart():
 
 def test_quality_shows_folds_mean_and_reference(quality):
     figure = figures.quality(quality)
-    assert {"diffusion", "vae", "synthetic, mean of folds", "real in their place, mean of folds"} <= set(texts(figure))
+    assert {"diffusion", "vae", "synthetic, mean of folds", "real, mean of folds"} <= set(texts(figure))
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
     drawn = [(line.get_xdata(), line.get_ydata()) for line in panels["coverage %"].lines[:3]]
     for (x, y), expected in zip(drawn, (
