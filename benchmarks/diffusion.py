@@ -18,7 +18,7 @@ WIDTH, BATCH, ROUNDS = 512, 16, 1
 def main():
     """Time four loops in turn on noise; return the result."""
     settings = params.read("generators.diffusion.fit", diffusion.Fit).model_copy(
-        update={"updates": denoising.LOGGED, "batch": BATCH}
+        update={"updates": compute.LOGGED, "batch": BATCH}
     )
     compute.device()
     clips, conditions = noise(256), torch.randn(256, WIDTH)

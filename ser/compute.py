@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 Precision = Literal["bf16", "fp32"]
+LOGGED = 50  # points of a loss curve
 
 
 def device():
@@ -63,3 +64,21 @@ def warmup_cosine(optimizer, updates, warmup=0.05):
         return 0.5 * (1 + cos(pi * (update - rise) / max(1, updates - rise)))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def averaged(log, updates):
+    """A function that takes a dict of figures, one tensor each, after every one of `updates`; it logs their means about
+    LOGGED times."""
+    every = updates // LOGGED
+    count, totals = 0, {}
+
+    def add(figures):
+        nonlocal count
+        count += 1
+        for name, value in figures.items():
+            totals[name] = totals.get(name, 0.0) + value.detach()
+        if count % every == 0:
+            log({name: float(total) / every for name, total in totals.items()})
+            totals.clear()
+
+    return add

@@ -21,14 +21,12 @@ from ser.errors import InputError
 from ser.params import Section
 from ser.runtime import progress
 
-LOGGED = 50  # points of the loss curve
-
 
 class Fit(Section):
     frames: int = Field(gt=0)
     patch: int = Field(gt=0)
     channels: list[Annotated[int, Field(gt=0, multiple_of=8)]] = Field(min_length=1)
-    updates: int = Field(ge=LOGGED)
+    updates: int = Field(ge=compute.LOGGED)
     batch: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
     ema: float = Field(ge=0, lt=1)
@@ -113,7 +111,7 @@ def train(
     conditions,  # [clips, width], the condition of each clip
     settings,    # Fit
     seed,
-    log,         # called with {"loss": ...} about LOGGED times
+    log,         # called with {"loss": ...} some 50 times
     name,        # of what is trained, for the progress bar
 ):
     """Train `model` and return the state of its exponential moving average."""
@@ -126,8 +124,8 @@ def train(
     noise_schedule = schedule()
     signal = noise_schedule.alphas_cumprod  # SNR = signal / (1 - signal)
     weight = (signal / (1 - signal)).clamp(max=5) * (1 - signal)
-    total = 0.0
-    for update in progress(range(1, settings.updates + 1), name, "update"):
+    record = compute.averaged(log, settings.updates)
+    for _ in progress(range(settings.updates), name, "update"):
         which = torch.randint(len(conditions), (settings.batch,), generator=generator)
         clean = images(which.to(device), generator)[part]
         noise = torch.randn((settings.batch, *clean.shape[1:]), generator=generator)[part].to(device)
@@ -144,10 +142,7 @@ def train(
         optimiser.step()
         rate.step()
         average.update_parameters(model)
-        total += loss.detach()
-        if update % (settings.updates // LOGGED) == 0:
-            log({"loss": float(total) / (settings.updates // LOGGED)})
-            total = 0.0
+        record({"loss": loss})
     return average.module.state_dict()
 
 

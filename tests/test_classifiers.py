@@ -1,12 +1,16 @@
-from pathlib import Path, PurePosixPath
+import hashlib
+import io
+from email.message import Message
+from types import SimpleNamespace
 from urllib.error import URLError
-from urllib.parse import urlparse
+from urllib.response import addinfourl
 
 import pytest
 import torch
+from torch import nn
 from torchvision import models
 
-from ser import classifiers
+from ser import classifiers, params
 from ser.errors import InputError
 
 SETTINGS = classifiers.ClassifierSettings(
@@ -16,22 +20,36 @@ MELS = torch.randn(3, 1, 16, 32, generator=torch.Generator().manual_seed(0))
 
 
 def build(seed=0, **change):
-    return classifiers.build(SETTINGS.model_copy(update=change), 6, seed)
+    return classifiers.build(SETTINGS.model_copy(update=change), 16, 6, seed)
 
 
 def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first) and first.keys() == second.keys()
 
 
-@pytest.mark.parametrize(("arch", "width"), [("resnet18", 512), ("resnet50", 2048)])
-def test_a_logit_an_emotion_and_an_embedding(arch, width):
-    model = build(arch=arch).eval()
+def test_a_logit_an_emotion_and_an_embedding():
+    model = build().eval()
     with torch.inference_mode():
         embedding, logits = model.embed(MELS), model(MELS)
         torch.testing.assert_close(logits, model.head(embedding))
-    assert embedding.shape == (3, width)
+    assert embedding.shape == (3, 512)
     assert logits.shape == (3, 6)
     assert logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("arch", "message"),
+    [
+        ("resnet81", "there is no ser/bodies/resnet81.py, did you mean `resnet18`?, found 'resnet81'"),
+        ("wavenet9000", "there is no ser/bodies/wavenet9000.py, known are cnn, cnn_transformer, efficientnet_b0, "),
+        ("../errors", "there is no ser/bodies/../errors.py, known are "),
+        ("__init__", "there is no ser/bodies/__init__.py, known are "),
+    ],
+)
+def test_an_architecture_without_a_file_is_refused(arch, message):
+    with pytest.raises(InputError, match=r"^params.yaml: key `classifier.arch`: ") as error:
+        params.check(SETTINGS.model_dump() | {"arch": arch}, classifiers.ClassifierSettings, "classifier")
+    assert message in str(error.value)
 
 
 def test_the_seed_determines_the_initial_weights():
@@ -60,6 +78,14 @@ def test_crops_are_resized_where_asked_for(resize, seen):
         model(MELS)
         model(torch.ones_like(MELS))
     assert shapes == [(3, 1, *seen)] * 2
+
+
+@pytest.mark.parametrize(("resize", "size"), [(None, (16, 32)), (24, (24, 24))])
+def test_a_body_is_told_the_size_that_it_sees(monkeypatch, resize, size):
+    told = []
+    monkeypatch.setattr("ser.bodies.mlp.build", lambda *size: (told.append(size), (nn.Identity(), 1))[1])
+    build(arch="mlp", resize=resize)
+    assert told == [(*size, False)]
 
 
 def test_resizing_keeps_what_is_constant():
@@ -114,32 +140,82 @@ def test_evaluation_in_bf16_returns_single_precision(clips):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """torch.hub without a network: its empty folder of weights and the name of the file it would fetch."""
+    """torch.hub with a folder of its own and without a network; returns that folder, not there yet."""
 
     def unreachable(*_, **__):
         raise URLError("no network")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
-    url = models.ResNet18_Weights.DEFAULT.url
-    return tmp_path / "hub/checkpoints" / PurePosixPath(urlparse(url).path).name
+    return tmp_path / "hub/checkpoints"
 
 
-def test_pretrained_weights_are_taken_over_and_the_stem_sums_the_colours(hub):
-    torch.manual_seed(1)
-    published = models.resnet18(weights=None).state_dict()
-    hub.parent.mkdir(parents=True)
-    torch.save(published, hub)
-    body = build(pretrained="imagenet").body.state_dict()
-    stem = published.pop("conv1.weight")
-    assert body["conv1.weight"].shape == (64, 1, 7, 7)
-    torch.testing.assert_close(body.pop("conv1.weight"), stem.sum(1, keepdim=True))
-    assert same(body, {name: weight for name, weight in published.items() if not name.startswith("fc.")})
+@pytest.fixture
+def publish(monkeypatch):
+    """Draws weights of a network and gives them an address with their sha256, as torchvision does; returns the weights,
+    the bytes of the file and its name."""
+
+    def publish(network):
+        torch.manual_seed(1)
+        weights = models.get_model(network).state_dict()
+        torch.save(weights, file := io.BytesIO())
+        name = f"{network}-{hashlib.sha256(file.getvalue()).hexdigest()[:8]}.pth"
+        enum = SimpleNamespace(DEFAULT=SimpleNamespace(url=f"https://weights.test/{name}"))
+        monkeypatch.setattr("torchvision.models.get_model_weights", {network: enum}.get)
+        return weights, file.getvalue(), name
+
+    return publish
+
+
+@pytest.mark.parametrize(
+    ("arch", "network", "place", "stem", "last"),
+    [
+        ("resnet18", "resnet18", "", "conv1", "fc."),
+        ("resnet50", "resnet50", "", "conv1", "fc."),
+        ("efficientnet_b0", "efficientnet_b0", "", "features.0.0", "classifier."),
+        ("cnn_transformer", "resnet18", "features.", "conv1", ("fc.", "layer4.")),
+    ],
+)
+def test_pretrained_weights_are_taken_over_and_the_stem_sums_the_colours(
+    hub, publish, arch, network, place, stem, last
+):
+    published, content, name = publish(network)
+    hub.mkdir(parents=True)
+    (hub / name).write_bytes(content)
+    expected = [weight for name, weight in published.items() if not name.startswith(last)]
+    colours = published[f"{stem}.weight"]
+    body = build(arch=arch, pretrained="imagenet").body.state_dict()
+    # In order, as cnn_transformer numbers the layers; it ends with the third stage.
+    taken = [weight for name, weight in body.items() if name.startswith(place)]
+    assert len(taken) == len(expected)
+    for ours, theirs in zip(taken, expected):
+        assert torch.equal(ours, colours.sum(1, keepdim=True) if theirs is colours else theirs)
     grey = torch.rand(2, 1, 20, 20)
-    seen = torch.nn.functional.conv2d(grey.expand(-1, 3, -1, -1), stem)
+    seen = torch.nn.functional.conv2d(grey.expand(-1, 3, -1, -1), colours)
     torch.testing.assert_close(
-        torch.nn.functional.conv2d(grey, stem.sum(1, keepdim=True)), seen, atol=1e-4, rtol=0
+        torch.nn.functional.conv2d(grey, colours.sum(1, keepdim=True)), seen, atol=1e-4, rtol=0
     )
+
+
+def test_the_addresses_of_the_weights_tell_their_sha256():
+    for network in ("resnet18", "resnet50", "efficientnet_b0"):
+        assert torch.hub.HASH_REGEX.search(models.get_model_weights(network).DEFAULT.url)[1]
+
+
+def test_weights_are_fetched_once(hub, publish, monkeypatch):
+    _, content, name = publish("resnet18")
+
+    asked = []
+
+    def answer(request):
+        asked.append(request.full_url)
+        return addinfourl(io.BytesIO(content), Message(), request.full_url)
+
+    monkeypatch.setattr("torch.hub.urlopen", answer)
+    first, second = build(pretrained="imagenet"), build(pretrained="imagenet")
+    assert same(first.state_dict(), second.state_dict())
+    assert asked == [f"https://weights.test/{name}"]
+    assert (hub / name).read_bytes() == content
 
 
 def test_without_a_network_key_address_and_folder_are_named(hub):
@@ -150,6 +226,24 @@ def test_without_a_network_key_address_and_folder_are_named(hub):
         "params.yaml: `classifier.pretrained: imagenet` needs https://download.pytorch.org/"
     )
     assert "no network" in message
-    assert f"put that file into {hub.parent}, or set `classifier.pretrained: none`" in message
-    assert hub.name in message
-    assert not Path(hub).exists()
+    assert f"put that file into {hub}, or set `classifier.pretrained: none`" in message
+    assert models.ResNet18_Weights.DEFAULT.url in message
+    assert not list(hub.iterdir())
+
+
+@pytest.mark.parametrize("kept", [0, 1000, -1])
+def test_damaged_weights_are_named_and_not_read(hub, publish, kept):
+    _, content, name = publish("resnet18")
+    hub.mkdir(parents=True)
+    (hub / name).write_bytes(content[:kept])
+    with pytest.raises(InputError) as error:
+        build(pretrained="imagenet")
+    assert str(error.value).startswith(f"{hub / name} is damaged: ")
+    assert "remove it" in str(error.value)
+
+
+@pytest.mark.parametrize("arch", ["cnn", "mlp"])
+def test_architectures_without_published_weights_name_the_key(hub, arch):
+    message = f"key `classifier.pretrained` is imagenet, but there are no such weights of `classifier.arch: {arch}`"
+    with pytest.raises(InputError, match=message):
+        build(arch=arch, pretrained="imagenet")

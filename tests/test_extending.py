@@ -38,7 +38,6 @@ def test_a_generator(project):
     assert list(json.loads((project / "metrics/compare.json").read_text())) == ["baseline", "gaussian"]
 
 
-@pytest.mark.xfail(reason="bodies of classifiers are not files yet", strict=True)
 def test_a_classifier(project):
     write(project, "ser/bodies/moments.py")
     change(project, {"classifier": {"arch": "moments"}})

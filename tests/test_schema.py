@@ -73,6 +73,11 @@ def test_a_missing_key_is_named_wherever_it_stood(values):
         (("study", "arms"), ["masked"], "key `study.arms`: Value error, must hold `baseline`"),
         (("study", "generators"), ["dream"], "dream"),
         (("emotions",), ["anger", "rage"], "key `emotions.1`: "),
+        (
+            ("classifier", "arch"),
+            "efficientnet",
+            "key `classifier.arch`: Value error, there is no ser/bodies/efficientnet.py, did you mean `efficientnet_b0",
+        ),
         (("seed",), -1, "key `seed`: Input should be greater than or equal to 0, found -1"),
         (("arms", "masked", "masking", "time"), 1.5, "key `arms.masked.masking.time`: "),
         (
