@@ -17,8 +17,8 @@ from ser.runtime import replacing
 # Okabe & Ito, Color Universal Design, 2008; yellow is left out, too faint on white.
 COLOURS = ("#4D4D4D", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "D", "^", "v", "p", "h")
-# Tol, Colour Schemes, 2021: muted, for as many emotions as there are.
-MANY_COLOURS = ("#CC6677", "#332288", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499")
+# Tol, Colour Schemes, 2021: muted, for as many emotions as there are; black for sand, too faint on white.
+MANY_COLOURS = ("#CC6677", "#332288", "#117733", "#000000", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499")
 KINDS = {"training": ("o", True), "held-out": ("^", True), "synthetic": ("s", False)}   # marker, hollow
 WIDTH = 8.0     # inches
 STYLE = {
@@ -234,20 +234,20 @@ def quality(results):
     """The quality of synthetic clips, a panel a figure and a row a generator, from `{generator: as of
     metrics/quality/<generator>.json}`: each fold, their mean and that of the reference. It says so where there is no
     generator."""
-    figure = Figure(figsize=(WIDTH, 1.4 + 3 * (0.5 + 0.22 * max(1, len(results)))), layout="constrained")
-    grid = figure.subplots(3, 4, sharey=True).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, (key, (title, factor, _, better)) in zip(grid, scores.QUALITY.items() if results else ()):
-        axes.set_axis_on()
+    title = "Quality of synthetic clips"
+    if not results:
+        return _titled(Figure(figsize=(WIDTH, 0.8), layout="constrained"), title, "No generators in this study.")
+    figure = Figure(figsize=(WIDTH, 1.4 + 3 * (0.5 + 0.22 * len(results))), layout="constrained")
+    *grid, last = figure.subplots(3, 4, sharey=True).flat
+    for axes, (key, (name, factor, _, better)) in zip(grid, scores.QUALITY.items(), strict=True):
         for row, result in enumerate(results.values()):
             folds = [fold["synthetic"][key] for fold in result["folds"]]
             _quantities(axes, folds, factor, row, "|", color=COLOURS[1], alpha=0.5, label="synthetic, a fold")
             _quantities(axes, [result["reference"][key]], factor, row, "D", color="none",
-                        markeredgecolor=COLOURS[2], label="real in their place, mean of folds")
+                        markeredgecolor=COLOURS[2], label="real, mean of folds")
             _quantities(axes, [result["synthetic"][key]], factor, row, "o", color=COLOURS[1],
                         label="synthetic, mean of folds")
-        axes.set_title(title, fontsize=8.5, loc="left")
+        axes.set_title(name, fontsize=8.5, loc="left")
         axes.set_title(better, fontsize=7, loc="right", fontweight="normal", color="#606060")
         axes.grid(axis="x")
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -255,12 +255,10 @@ def quality(results):
         axes.tick_params(axis="y", length=0)
         axes.set_yticks(range(len(results)), results)
         axes.set_ylim(len(results) - 0.5, -0.5)
-    if not results:
-        grid[0].text(0, 0.5, "No generators in this study.")
-        return _titled(figure, "Quality of synthetic clips", "")
-    key = dict(zip(*reversed(grid[0].get_legend_handles_labels())))
-    grid[-1].legend(key.values(), key, loc="center left", fontsize=7.5, borderaxespad=0)
-    return _titled(figure, "Quality of synthetic clips", scores.QUALITY_NOTE)
+    marks = dict(zip(*reversed(axes.get_legend_handles_labels())))
+    last.legend(marks.values(), marks, loc="center left", fontsize=7.5, borderaxespad=0)
+    last.set_axis_off()
+    return _titled(figure, title, scores.QUALITY_NOTE)
 
 
 def _quantities(axes, values, factor, row, marker, **style):
@@ -277,7 +275,7 @@ def embeddings(points, title, caption):
     the speaker of a synthetic clip is empty.
     """
     emotions, speakers = points["emotion"].unique(), sorted(set(points["speaker"]) - {""})
-    figure = Figure(figsize=(WIDTH + 1, 7.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 7.4), layout="constrained")
     grid = figure.subplots(2, 2, sharex="row", sharey="row")
     for row, method in zip(grid, ("pca", "tsne")):
         by_emotion, by_speaker = row
@@ -298,9 +296,8 @@ def embeddings(points, title, caption):
     colours = [_sign("s", _cycle(MANY_COLOURS, number), emotion) for number, emotion in enumerate(emotions)]
     kinds = [_sign(marker, "#404040", kind, hollow) for kind, (marker, hollow) in KINDS.items()]
     people = [_sign(*_speaker(number), speaker, hollow=True) for number, speaker in enumerate(speakers)]
-    figure.legend(handles=[*kinds, *colours], loc="outside upper left", ncols=len(kinds) + len(emotions), fontsize=7.5,
-                  handletextpad=0, columnspacing=0.8)
-    figure.legend(handles=people, loc="outside right upper", ncols=-(-len(people) // 40), fontsize=7, handletextpad=0)
+    signs = [*kinds, *colours, *people]
+    figure.legend(handles=signs, loc="outside right upper", ncols=-(-len(signs) // 46), fontsize=7, handletextpad=0)
     return _titled(figure, title, caption)
 
 
@@ -311,7 +308,7 @@ def _scatter(axes, points, method, marker, colour, hollow):
 
 def _sign(marker, colour, label, hollow=False, x=(), y=()):
     return Line2D(x, y, linestyle="", marker=marker, markersize=4 if hollow else 3, markeredgecolor=colour, label=label,
-                  markerfacecolor="none" if hollow else colour, markeredgewidth=0.7, alpha=0.8)
+                  markerfacecolor="none" if hollow else colour, markeredgewidth=0.8, alpha=0.8)
 
 
 def _speaker(number):

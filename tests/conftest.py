@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser import catalogue, packs, splits, study
+from ser import catalogue, packs, scores, splits, study
 
 ROOT = Path(__file__).parents[1]
 EMOTIONS = ["anger", "neutral", "sadness"]
@@ -67,6 +67,23 @@ def mels(table):
         band = 2 * EMOTIONS.index(emotion)
         spectra[clip][:, band : band + 2] += 30
     return spectra
+
+
+@pytest.fixture
+def quality():
+    """metrics/quality/<generator>.json of two generators: {generator: content}; one has a figure less."""
+    rng = np.random.default_rng(0)
+
+    def side():
+        return {key: round(float(rng.uniform()), 6) for key in scores.QUALITY}
+
+    def generator():
+        folds = [{"repeat": 0, "fold": fold, "clips": 48, "synthetic": side(), "reference": side()} for fold in (0, 1)]
+        return {"synthetic": side(), "reference": side(), "emotions": [], "folds": folds}
+
+    results = {"diffusion": generator(), "vae": generator()}
+    results["vae"]["synthetic"]["kernel"] = results["vae"]["folds"][0]["synthetic"]["kernel"] = None
+    return results
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ SETTINGS = {
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(tmp_path, monkeypatch, quality):
     """A project whose arms have been trained: a catalogue, predictions and histories."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(params, "read", lambda key, kind: params.check(SETTINGS[key], kind, key))
@@ -44,6 +44,8 @@ def project(tmp_path, monkeypatch):
                               columns=["fold", "epoch"])
         epochs.assign(repeat=0, train_loss=1.0, validation_loss=1.0, validation_ua=epochs["epoch"] / 10
                       ).to_csv(f"metrics/curves/{arm}.csv", index=False)
+    Path("metrics/quality").mkdir()
+    Path("metrics/quality/diffusion.json").write_text(json.dumps(quality["diffusion"]))
     return tmp_path
 
 
@@ -65,6 +67,20 @@ def test_compare_json_can_be_recomputed_from_the_predictions(project, capsys):
     assert curves["ua"][curves["arm"] == "masked"].tolist() == [0.1, 0.2, 0.3, 0.35]
 
 
+def test_the_quality_of_generators_is_among_the_results(project, quality, capsys):
+    compare.main()
+    assert json.loads(Path("metrics/details.json").read_text())["quality"] == {"diffusion": quality["diffusion"]}
+    assert "\n| clips     | Fréchet | " in capsys.readouterr().out
+
+
+def test_a_study_without_generators(project, monkeypatch, capsys):
+    monkeypatch.setitem(SETTINGS, "study", {"arms": ["baseline"], "generators": [], "resamples": 200})
+    compare.main()
+    assert json.loads(Path("metrics/details.json").read_text())["quality"] == {}
+    assert Path("plots/quality.png").read_bytes().startswith(b"\x89PNG")
+    assert "Fréchet" not in capsys.readouterr().out
+
+
 def test_the_same_inputs_give_the_same_bytes(project):
     def outputs():
         compare.main()
@@ -72,7 +88,7 @@ def test_the_same_inputs_give_the_same_bytes(project):
         return {path.name: path.read_bytes() for path in paths if path.is_file()}
     first = outputs()
     assert sorted(first) == ["compare.json", "confusion.png", "details.json", "learning_curves.csv",
-                             "learning_curves.png", "recall.png", "ua.png"]
+                             "learning_curves.png", "quality.png", "recall.png", "ua.png"]
     assert first["compare.json"].endswith(b"}\n")
     assert outputs() == first
 
@@ -80,7 +96,8 @@ def test_the_same_inputs_give_the_same_bytes(project):
 @pytest.mark.parametrize("path, maker", [
     ("metrics/predictions/masked.csv", "train@masked"),
     ("metrics/predictions/diffusion.csv", "retrain@diffusion"),
-    ("metrics/curves/baseline.csv", "train@baseline")])
+    ("metrics/curves/baseline.csv", "train@baseline"),
+    ("metrics/quality/diffusion.json", "assess@diffusion")])
 def test_a_missing_result_names_the_stage_that_makes_it(project, path, maker):
     Path(path).unlink()
     with pytest.raises(InputError, match=f"{path} is missing.*`dvc repro {maker}`"):

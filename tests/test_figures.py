@@ -33,6 +33,17 @@ def mels(count, frames=40):
             for emotion in EMOTIONS}
 
 
+def points(emotions=6, speakers=34, count=120):
+    rng = np.random.default_rng(0)
+    tables = []
+    for kind in ("training", "held-out", "synthetic"):
+        some = {"kind": kind, "emotion": [f"emotion {number % emotions}" for number in range(count)]}
+        some["speaker"] = "" if kind == "synthetic" else [f"speaker-{number % speakers:02}" for number in range(count)]
+        positions = pd.DataFrame(rng.normal(size=(count, 4)), columns=["pca_1", "pca_2", "tsne_1", "tsne_2"])
+        tables.append(positions.assign(**some))
+    return pd.concat(tables, ignore_index=True)
+
+
 def texts(figure):
     figure.draw_without_rendering()
     return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))
@@ -45,6 +56,7 @@ DRAWN = {
     "confusion": lambda: figures.confusion(comparison()),
     "learning_curves": lambda: figures.learning_curves(histories(), "n = 36"),
     "gallery": lambda: figures.gallery(mels(2), mels(3), "Gallery", hop=256, sample_rate=22050),
+    "embeddings": lambda: figures.embeddings(points(), "Embeddings", "n = 360"),
 }
 
 
@@ -108,3 +120,43 @@ def test_gallery_of_uneven_sides():
     synthetic = {"anger": mels(1)["anger"]}
     figure = figures.gallery(real, synthetic, "Gallery", hop=256, sample_rate=22050)
     assert sum(len(axes.images) for axes in figure.axes[:12]) == 7
+
+
+def test_every_point_is_drawn_by_emotion_and_by_speaker():
+    table = points()
+    figure = figures.embeddings(table, "Embeddings", "n = 360")
+    assert [sum(len(line.get_xdata()) for line in axes.lines) for axes in figure.axes] == [len(table)] * 4
+    drawn = np.sort(np.concatenate([line.get_ydata() for line in figure.axes[3].lines]))
+    np.testing.assert_array_equal(drawn, np.sort(table["tsne_2"]))
+    assert {"training", "held-out", "synthetic", *table["emotion"], *table["speaker"]} - {""} <= set(texts(figure))
+
+
+def test_34_speakers_are_told_apart_and_synthetic_clips_from_them_all():
+    lines = figures.embeddings(points(), "Embeddings", "").axes[1].lines
+    looks = {(line.get_marker(), line.get_markeredgecolor(), line.get_markerfacecolor()) for line in lines}
+    assert len(lines) == len(looks) == 1 + 34
+
+
+def test_emotions_and_kinds_are_told_apart():
+    lines = figures.embeddings(points(emotions=9), "Embeddings", "").axes[0].lines
+    looks = {(line.get_marker(), line.get_markeredgecolor(), line.get_markerfacecolor()) for line in lines}
+    assert len(lines) == len(looks) == 3 * 9
+
+
+def test_quality_shows_folds_mean_and_reference(quality):
+    figure = figures.quality(quality)
+    assert {"diffusion", "vae", "synthetic, mean of folds", "real, mean of folds"} <= set(texts(figure))
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    drawn = [(line.get_xdata(), line.get_ydata()) for line in panels["coverage %"].lines[:3]]
+    for (x, y), expected in zip(drawn, (
+        [100 * fold["synthetic"]["coverage"] for fold in quality["diffusion"]["folds"]],
+        [100 * quality["diffusion"]["reference"]["coverage"]],
+        [100 * quality["diffusion"]["synthetic"]["coverage"]],
+    )):
+        np.testing.assert_allclose(x, expected)
+        assert set(y) == {0}
+    assert [len(line.get_xdata()) for line in panels["kernel"].lines] == [2, 1, 1, 1, 1, 0]
+
+
+def test_quality_of_no_generator_says_so():
+    assert "No generators in this study." in texts(figures.quality({}))

@@ -128,7 +128,7 @@ def test_a_masking_knob_reruns_the_masked_arm_alone(project):
 def test_a_diffusion_knob_leaves_the_other_arms_alone(project):
     change(project, {"generators": {"diffusion": {"sample": {"guidance": 4.0}}}})
     assert repro(project) == {
-        "sample@diffusion", "gallery@diffusion", "listen@diffusion", "retrain@diffusion", "compare"
+        "sample@diffusion", "assess@diffusion", "gallery@diffusion", "listen@diffusion", "retrain@diffusion", "compare"
     }
     change(project, {"generators": {"diffusion": {"sample": {"guidance": 3.0}}}})
     assert repro(project) == {"compare"}

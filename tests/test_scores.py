@@ -343,3 +343,18 @@ def test_bad_curves(tmp_path):
     history((0, 0, 1, 0.2), (0, 0, 1, 0.3)).to_csv(path, index=False)
     with pytest.raises(InputError, match="masked.csv, line 3: this epoch of this fold was already listed"):
         scores.read_curves(path)
+
+
+def test_quality_table_has_the_reference_and_a_row_a_generator(quality):
+    lines = scores.quality_table(quality).splitlines()
+    header, _, real, diffusion, vae, *_ = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert header[:2] == ["clips", "Fréchet"] and len({len(line) for line in lines[:5]}) == 1
+    column = header.index("recognised %")
+    for row, (name, side) in zip((real, diffusion, vae), (
+        ("real", quality["diffusion"]["reference"]),
+        ("diffusion", quality["diffusion"]["synthetic"]),
+        ("vae", quality["vae"]["synthetic"]),
+    )):
+        assert row[0] == name and row[column] == f"{100 * side['recognised']:.1f}"
+    assert vae[header.index("kernel")] == ""
+    assert lines[-1] == scores.QUALITY_NOTE
