@@ -19,6 +19,7 @@ PROTOCOLS = {
     "loso": "one speaker left out at a time",
     "text": "sentences apart, speakers shared",
     "speaker_text": "speakers and sentences apart",
+    "cross_corpus": "one corpus left out at a time",
     "random": "random split (leaks: test speakers are in training)",
 }
 # What a test clip was enhanced under.

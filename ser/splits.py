@@ -5,6 +5,7 @@ Protocols:
 
 - speaker: test speakers are never trained on; folds are balanced by corpus and sex (the headline);
 - loso: as speaker, one speaker a fold;
+- cross_corpus: trained on all corpora but one, tested on that one; one corpus a fold;
 - text: test sentences are never trained on, test speakers are;
 - speaker_text: neither the test speakers nor the test sentences are trained on; clips that share one of the two
   with the test part have no role in that fold;
@@ -31,7 +32,7 @@ COLUMNS = ["repeat", "fold", "clip", "role"]
 
 
 class Split(Section):
-    protocol: Literal["speaker", "loso", "text", "speaker_text", "random"]
+    protocol: Literal["speaker", "loso", "text", "speaker_text", "cross_corpus", "random"]
     folds: int = Field(ge=2)
     repeats: int = Field(ge=1)
     validation: float = Field(gt=0, lt=1)
@@ -93,11 +94,19 @@ def _by(group):
     return protocol
 
 
-def _leave_one_speaker_out(catalogue, settings, rng):
-    key = _key(catalogue, "speaker")
-    for fold, speaker in enumerate(key.unique()):
-        test = (key == speaker).to_numpy()
-        yield fold, test, ~test
+def _leave_one_out(group):
+    def protocol(catalogue, settings, rng):
+        key = _key(catalogue, group)
+        if len(key.unique()) < 2:
+            raise InputError(
+                f"params.yaml: `split.protocol: {settings.protocol}` leaves one {group} out, but there is only "
+                f"{key.iloc[0]}; select more under `corpora` or take another protocol"
+            )
+        for fold, left_out in enumerate(key.unique()):
+            test = (key == left_out).to_numpy()
+            yield fold, test, ~test
+
+    return protocol
 
 
 def _speaker_and_text(catalogue, settings, rng):
@@ -114,14 +123,16 @@ _APART = {
     "loso": ["speaker"],
     "text": ["text"],
     "speaker_text": ["speaker", "text"],
+    "cross_corpus": ["corpus"],
     "random": [],
 }
 
 _PROTOCOLS = {
     "speaker": _by("speaker"),
-    "loso": _leave_one_speaker_out,
+    "loso": _leave_one_out("speaker"),
     "text": _by("text"),
     "speaker_text": _speaker_and_text,
+    "cross_corpus": _leave_one_out("corpus"),
     "random": _by(None),
 }
 
@@ -184,8 +195,8 @@ def load(path, catalogue, protocol):
 def check(split, catalogue, protocol):
     """Refuse a split that leaks: raises InputError for a clip that is unknown, in two roles of a fold or not test
     exactly once a repeat, for identical files on two sides, for an empty role or an emotion that is not trained on, and
-    for speakers or sentences on two sides where the protocol keeps them apart."""
-    table = split.merge(catalogue[["clip", "speaker", "text", "emotion", "sha256"]], on="clip", how="left")
+    for speakers, sentences or corpora on two sides where the protocol keeps them apart."""
+    table = split.merge(catalogue[["clip", "corpus", "speaker", "text", "emotion", "sha256"]], on="clip", how="left")
     _refuse(table[table.sha256.isna() | ~table.role.isin(ROLES)], "is not in the catalogue or has an unknown role")
     _refuse(table[table.duplicated(["repeat", "fold", "clip"])], "has two roles in one fold")
     tested = table[table.role == "test"]
@@ -198,7 +209,7 @@ def check(split, catalogue, protocol):
         if missing := sorted(set(table["emotion"]) - set(rows["emotion"][rows["role"] == "train"])):
             raise InputError(
                 f"split: repeat {repeat} fold {fold} trains on no clip of {', '.join(missing)}; drop it from "
-                "`emotions`, lower `split.validation` or change `split.folds`"
+                "`emotions`, lower `split.validation` or change `split.folds` or `split.protocol`"
             )
         choosing = [] if protocol == "random" else ["speaker"]
         held_apart = [("test", column) for column in ["sha256", *_APART[protocol]]]

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from ser import batches, catalogue, packs, splits
+from ser.errors import InputError
 
 FILES = ["data/catalogue.csv", "data/splits.csv", "data/mels/index.csv", "data/mels/frames.npy"]
 
@@ -38,7 +39,17 @@ class Study:
 
 
 def load(emotions, protocol):
-    """Read catalogue and split, refuse what leaks (splits.check) and return the Study."""
+    """Read catalogue and split, refuse what leaks (splits.check) or a split of other emotions, and return the Study.
+
+    Thus every one of `emotions` has training clips in every fold.
+    """
     table = catalogue.load("data/catalogue.csv")
     folds = splits.load("data/splits.csv", table, protocol)
-    return Study(emotions, dict(zip(table["clip"], table.emotion, strict=True)), folds)
+    emotion = dict(zip(table["clip"], table.emotion, strict=True))
+    divided = {emotion[clip] for fold in folds for clip in fold.test}
+    if divided != set(emotions):
+        raise InputError(
+            f"data/splits.csv divides clips of {', '.join(sorted(divided))}, but params.yaml: key `emotions` lists "
+            f"{', '.join(emotions)}; run `dvc repro split`"
+        )
+    return Study(emotions, emotion, folds)

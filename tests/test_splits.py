@@ -4,18 +4,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ser import splits
 from ser.errors import InputError
 
-PROTOCOLS = ["speaker", "loso", "text", "speaker_text", "random"]
+PROTOCOLS = ["speaker", "loso", "text", "speaker_text", "cross_corpus", "random"]
 APART = {
     "speaker": ["speaker"],
     "loso": ["speaker"],
     "text": ["text"],
     "speaker_text": ["speaker", "text"],
+    "cross_corpus": ["corpus"],
     "random": [],
 }
 EMOTIONS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
@@ -64,6 +65,7 @@ def parts(split, table, repeat, fold):
 @given(table=catalogues(), folds=st.integers(2, 3), repeats=st.integers(1, 2), seed=st.integers(0, 1000))
 @settings(max_examples=15, deadline=None)
 def test_no_fold_leaks(protocol, table, folds, repeats, seed):
+    assume(protocol != "cross_corpus" or table.corpus.nunique() > 1)
     split = splits.make(table, split_settings(protocol, folds=folds, repeats=repeats, seed=seed))
     assert sorted(split.repeat.unique()) == list(range(repeats))
     for repeat in range(repeats):
@@ -142,6 +144,32 @@ def test_loso_leaves_each_speaker_out_once():
     split = splits.make(table, split_settings("loso"))
     tested = split[split.role == "test"].merge(table, on="clip").groupby("fold").speaker.unique()
     assert len(tested) == 34 and all(len(speakers) == 1 for speakers in tested)
+
+
+def test_cross_corpus_tests_each_corpus_once_a_repeat_and_trains_on_the_others():
+    table = study()
+    table = pd.concat([table, table[table.corpus == "emodb"].replace("emodb", "demo", regex=True)], ignore_index=True)
+    split = splits.make(table, split_settings("cross_corpus", folds=5, repeats=2))
+    assert split.groupby("repeat").fold.nunique().to_dict() == {0: 3, 1: 3}
+    for repeat in (0, 1):
+        for fold, corpus in enumerate(("demo", "emodb", "ravdess")):
+            roles = parts(split, table, repeat, fold)
+            assert set(roles["test"]["clip"]) == set(table["clip"][table.corpus == corpus])
+            others = {"demo", "emodb", "ravdess"} - {corpus}
+            assert set(roles["train"].corpus) == set(roles["validation"].corpus) == others
+
+
+def test_cross_corpus_with_one_corpus(table):
+    only = table[table.corpus == "emodb"]
+    with pytest.raises(InputError, match="cross_corpus` leaves one corpus out, but there is only emodb;"):
+        splits.make(only, split_settings("cross_corpus"))
+
+
+def test_cross_corpus_with_an_emotion_of_one_corpus(table):
+    table.loc[(table.corpus == "emodb") & (table.emotion == "sadness"), "emotion"] = "boredom"
+    table = table[table.emotion != "sadness"]
+    with pytest.raises(InputError, match="fold 0 trains on no clip of boredom; drop it from `emotions`"):
+        splits.make(table, split_settings("cross_corpus"))
 
 
 def test_speaker_and_text_keeps_both_apart():
@@ -294,7 +322,7 @@ def test_never_tested_in_the_second_repeat(table):
     ],
 )
 def test_an_empty_role(role, rows):
-    table = pd.DataFrame({column: list("abcd") for column in ("clip", "speaker", "text", "sha256")})
+    table = pd.DataFrame({column: list("abcd") for column in ("clip", "corpus", "speaker", "text", "sha256")})
     table["emotion"] = "anger"
     rows = [(0, "a", "test"), (0, "b", "test"), (0, "c", "validation"), (0, "d", "train"), *rows]
     split = pd.DataFrame(rows, columns=["fold", "clip", "role"]).assign(repeat=0)
@@ -302,6 +330,15 @@ def test_an_empty_role(role, rows):
         InputError, match=rf"split: repeat 0 fold \d has no {role} clips; change `split.folds`"
     ):
         splits.check(split, table, "speaker")
+
+
+@pytest.mark.parametrize("role", ["train", "validation"])
+def test_a_test_corpus_in(role, table):
+    split = splits.make(table, split_settings("cross_corpus"))
+    splits.check(split, table, "cross_corpus")
+    clip = first_of(split, role)
+    table.loc[table["clip"] == clip, ["corpus"]] = table.corpus[table["clip"] == first_of(split, "test")].iloc[0]
+    refused(split, table, clip, "shares its corpus with a test clip of the same fold", "cross_corpus")
 
 
 @pytest.mark.parametrize("role", ["train", "validation"])
@@ -336,7 +373,7 @@ def test_a_test_sentence_in_training(protocol, split, table):
 )
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_identical_files_on_two_sides(protocol, kept_out, role, split, table):
-    table["speaker"] = table["text"] = table["clip"]
+    table["corpus"] = table["speaker"] = table["text"] = table["clip"]
     clip = first_of(split, role)
     table.loc[table["clip"] == clip, "sha256"] = table.sha256[
         table["clip"] == first_of(split, kept_out)
