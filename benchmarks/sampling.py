@@ -9,7 +9,7 @@ from benchmarks import bench
 from benchmarks.common import denoising_diffusion_loop, diffusers_loop
 from benchmarks.diffusion import forward_operations
 from benchmarks.training import N_MELS
-from ser import batches, classifiers, compute, denoising, embedding, figures, params, quality, store, study
+from ser import batches, classifiers, compute, embedding, figures, params, quality, store, study
 from ser.generators import diffusion
 
 CLIPS = 1200
@@ -70,17 +70,18 @@ def first_fold():
         return torch.cat([classifier.embed(evaluator(some)) for some in mels.split(64)])
 
     def draw(settings, count):
-        draws = compute.generator(0)
-        conditions = torch.cat([
-            embedding.vary(
-                embeddings["features"][clips.emotion == number], centroid, count // len(emotions), settings.spread,
-                draws,
+        draws, each = compute.generator(0), count // len(emotions)
+        mels = [
+            diffusion.sample(
+                state, N_MELS, number,
+                embedding.vary(embeddings["features"][clips.emotion == number], centroid, each, settings.spread, draws),
+                fitted, settings, draws, device,
             )
             for number, centroid in enumerate(embeddings["centroids"])
-        ])
-        return normalise.to_db(diffusion.sample(state, N_MELS, None, conditions, fitted, settings, draws, device))
+        ]
+        return normalise.to_db(torch.cat(mels))
 
-    model = denoising.build(fitted, embeddings["features"].shape[1])
+    model = diffusion.load(state, fitted, device)
     return {
         "draw": draw, "embed": embed, "head": classifier.head, "reference": torch.no_grad()(embed)(crops),
         "emotions": len(emotions),

@@ -1,9 +1,10 @@
-"""Denoising diffusion, conditioned on time and on an embedding: what the generators that use it share.
+"""Denoising diffusion, conditioned on time, an emotion and its embedding: what the generators that use it share.
 
 DDPM (Ho et al. 2020, arXiv 2006.11239) with the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672),
-v-prediction (Salimans & Ho 2022, arXiv 2202.00512) weighted by min-SNR-5 (Hang et al. 2023, arXiv 2303.09556),
-classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598), and DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095)
-to sample.
+v-prediction (Salimans & Ho 2022, arXiv 2202.00512), each step weighted by the inverse of the error that is left there
+(Karras et al. 2024, arXiv 2312.02696, section 2.2): the noisiest, which min-SNR weights leave out, decide the emotion;
+those in the middle make harmonics. Classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598), and DPM-Solver++ (Lu et al. 2022,
+arXiv 2211.01095) to sample.
 """
 
 from typing import Annotated, Literal
@@ -22,6 +23,7 @@ from ser.params import Section
 from ser.runtime import progress
 
 Sampler = Literal["ddpm", "ddim", "dpm_solver"]
+LABEL = 4.0  # of the emotion's number as one-hot code, beside embeddings of variance 1 in every dimension
 
 
 class Fit(Section):
@@ -96,6 +98,11 @@ def build(settings, width, depth=1):
     return Denoiser(settings, width, depth).to(memory_format=torch.channels_last)
 
 
+def told(embeddings, emotion, emotions):
+    """Conditions [clips, width + emotions]: embeddings [clips, width], and the number [clips] of each's emotion."""
+    return torch.cat([embeddings, LABEL * F.one_hot(emotion, emotions)], dim=1)
+
+
 def schedule():
     return DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False)
 
@@ -131,8 +138,7 @@ def train(
     rate = compute.warmup_cosine(optimiser, settings.updates)
     net, optimiser, part = ranks.data_parallel(model, optimiser, settings.batch)
     noise_schedule = schedule()
-    signal = noise_schedule.alphas_cumprod  # SNR = signal / (1 - signal)
-    weight = (signal / (1 - signal)).clamp(max=5) * (1 - signal)
+    weight = 1 - 0.8 * torch.linspace(-1, 1, 1000).square()  # close to what is left where this one was measured
     record = compute.averaged(log, settings.updates)
     for _ in progress(range(settings.updates), name, "update"):
         which = torch.randint(len(conditions), (settings.batch,), generator=generator)

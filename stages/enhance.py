@@ -36,12 +36,12 @@ def main(name):
         test = real.clips(fold.test, device)
         mels = normalise(test.crops(torch.arange(len(test), device=device), fitted.frames, 0.5))
         recognised = classifiers.evaluate(net, own_normalise, test, classifier.frames, precision).argmax(1)
-        conditions = {
-            "true_label": centroids[test.emotion.cpu()], "predicted_label": centroids[recognised], "no_label": None,
-        }
+        emotions = {"true_label": test.emotion.cpu(), "predicted_label": recognised, "no_label": None}
         for condition in scores.CONDITIONS:
             draws = compute.generator(compute.derive_seed(seed, fold.repeat, fold.fold, 9))
-            enhanced = generator.enhance(state, mels, conditions[condition], fitted, settings, draws, device)
+            emotion = emotions[condition]
+            embedding_of = None if emotion is None else centroids[emotion]
+            enhanced = generator.enhance(state, mels, emotion, embedding_of, fitted, settings, draws, device)
             clips = batches.whole(normalise.to_db(enhanced[:, 0].to(device)), test.emotion)
             logits = classifiers.evaluate(net, own_normalise, clips, classifier.frames, precision)
             real.predictions(fold, logits).to_csv(folder / f"{condition}.csv", index=False)

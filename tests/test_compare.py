@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from ser import params
+from ser import params, scores
 from ser.errors import InputError
 from stages import compare
 
 EMOTIONS = ["anger", "neutral", "sadness"]
 SETTINGS = {
-    "study": {"arms": ["baseline", "masked"], "generators": ["diffusion"], "resamples": 200},
+    "study": {"arms": ["baseline", "masked"], "generators": ["diffusion"], "enhanced": ["diffusion"], "resamples": 200},
     "emotions": EMOTIONS, "split.protocol": "speaker", "seed": 7,
 }
 
@@ -34,12 +34,16 @@ def project(tmp_path, monkeypatch, quality):
     catalogue.sort_values("clip").to_csv("data/catalogue.csv", index=False)
     for kind in ("predictions", "curves"):
         Path("metrics", kind).mkdir(parents=True)
+    Path("metrics/enhanced/diffusion").mkdir(parents=True)
     for arm in ("baseline", "masked", "diffusion"):
         probability = rng.dirichlet(np.ones(3), len(catalogue))
         table = catalogue[["clip", "emotion"]].assign(
             repeat=0, fold=0, predicted=np.array(EMOTIONS)[probability.argmax(axis=1)])
         table[EMOTIONS] = probability
         table.to_csv(f"metrics/predictions/{arm}.csv", index=False)
+        if arm == "diffusion":
+            for condition in scores.CONDITIONS:
+                table.to_csv(f"metrics/enhanced/diffusion/{condition}.csv", index=False)
         epochs = pd.DataFrame([(fold, epoch) for fold in (0, 1) for epoch in range(1, 4 + fold)],
                               columns=["fold", "epoch"])
         epochs.assign(repeat=0, train_loss=1.0, validation_loss=1.0, validation_ua=epochs["epoch"] / 10
@@ -73,12 +77,26 @@ def test_the_quality_of_generators_is_among_the_results(project, quality, capsys
     assert "\n| clips     | Fréchet | " in capsys.readouterr().out
 
 
+def test_enhanced_clips_stand_beside_the_baseline_and_the_leak_is_named(project, capsys):
+    compare.main()
+    summary = json.loads(Path("metrics/enhanced.json").read_text())
+    rows = ["baseline", "diffusion, true label (leaks)", "diffusion, predicted label", "diffusion, no label"]
+    assert list(summary) == rows
+    assert summary["baseline"] == json.loads(Path("metrics/compare.json").read_text())["baseline"]
+    details = json.loads(Path("metrics/details.json").read_text())["enhanced"]
+    assert details["arms"]["diffusion, no label"]["against"]["baseline"]["ua"]["low"] is not None
+    printed = capsys.readouterr().out
+    assert all(f"| {row}" in printed for row in rows)
+    assert scores.ENHANCED_NOTE in printed
+
+
 def test_a_study_without_generators(project, monkeypatch, capsys):
-    monkeypatch.setitem(SETTINGS, "study", {"arms": ["baseline"], "generators": [], "resamples": 200})
+    monkeypatch.setitem(SETTINGS, "study", {"arms": ["baseline"], "generators": [], "enhanced": [], "resamples": 200})
     compare.main()
     assert json.loads(Path("metrics/details.json").read_text())["quality"] == {}
     assert Path("plots/quality.png").read_bytes().startswith(b"\x89PNG")
-    assert "Fréchet" not in capsys.readouterr().out
+    assert "Fréchet" not in (printed := capsys.readouterr().out)
+    assert "enhanced" not in printed
 
 
 def test_the_same_inputs_give_the_same_bytes(project):
@@ -87,8 +105,10 @@ def test_the_same_inputs_give_the_same_bytes(project):
         paths = [*Path("metrics").iterdir(), *Path("plots").iterdir()]
         return {path.name: path.read_bytes() for path in paths if path.is_file()}
     first = outputs()
-    assert sorted(first) == ["compare.json", "confusion.png", "details.json", "learning_curves.csv",
-                             "learning_curves.png", "quality.png", "recall.png", "ua.png"]
+    assert sorted(first) == [
+        "compare.json", "confusion.png", "details.json", "enhanced.json", "enhanced.png", "learning_curves.csv",
+        "learning_curves.png", "quality.png", "recall.png", "ua.png",
+    ]
     assert first["compare.json"].endswith(b"}\n")
     assert outputs() == first
 
@@ -96,6 +116,7 @@ def test_the_same_inputs_give_the_same_bytes(project):
 @pytest.mark.parametrize("path, maker", [
     ("metrics/predictions/masked.csv", "train@masked"),
     ("metrics/predictions/diffusion.csv", "retrain@diffusion"),
+    ("metrics/enhanced/diffusion/no_label.csv", "enhance@diffusion"),
     ("metrics/curves/baseline.csv", "train@baseline"),
     ("metrics/quality/diffusion.json", "assess@diffusion")])
 def test_a_missing_result_names_the_stage_that_makes_it(project, path, maker):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -19,6 +21,7 @@ FIT = diffusion.Fit(
     precision="fp32",
 )
 SAMPLE = diffusion.Sample(count=8, sampler="dpm_solver", steps=10, guidance=1.0, spread=1.0)
+ENHANCEMENT = denoising.Enhancement(strength=0.5, sampler="dpm_solver", steps=20, guidance=1.0)
 IDENTITY = batches.Normaliser(torch.zeros(N_MELS), torch.ones(N_MELS))
 
 
@@ -33,26 +36,28 @@ def toy():
 
 
 CLIPS, CONDITIONS = toy()
+ONE_EMOTION = replace(CLIPS, emotion=torch.zeros_like(CLIPS.emotion))
 
 
-def fit(seed=0, log=lambda _: None, **change):
-    return diffusion.fit(CLIPS, IDENTITY, CONDITIONS, FIT.model_copy(update=change), seed, log)
+def fit(seed=0, log=lambda _: None, clips=ONE_EMOTION, conditions=CONDITIONS, **change):
+    return diffusion.fit(clips, IDENTITY, conditions, FIT.model_copy(update=change), seed, log)
 
 
-def sample(state, conditions, seed=0, batch=64, fitted=FIT, **change):
+def sample(state, conditions, seed=0, batch=64, fitted=FIT, emotion=0, **change):
     settings = SAMPLE.model_copy(update=change)
     return diffusion.sample(
-        state, N_MELS, 0, conditions, fitted, settings, compute.generator(seed), torch.device("cpu"), batch
+        state, N_MELS, emotion, conditions, fitted, settings, compute.generator(seed), torch.device("cpu"), batch
     )
 
 
 @pytest.fixture(scope="module")
 def trained():
-    """The state after enough training to tell the two kinds apart, and the losses logged."""
+    """The state after enough training to tell the two kinds apart by their conditions, and the losses logged."""
     losses = []
     return fit(updates=300, log=lambda figures: losses.append(figures["loss"])), losses
 
 
+THE_ONE = torch.zeros(12, dtype=torch.long)
 LOWER, UPPER = torch.tensor([1.0, 0]).expand(12, 2), torch.tensor([0.0, 1]).expand(12, 2)
 
 
@@ -98,6 +103,51 @@ def test_with_an_exact_denoiser_the_samples_have_the_spread_of_the_data(sampler,
     assert float(mels.std()) == pytest.approx(spread, rel=0.12)
 
 
+def test_samples_follow_their_emotion():
+    state = fit(clips=CLIPS, conditions=torch.zeros(len(CLIPS), WIDTH), updates=300)
+    lower, upper = (sample(state, torch.zeros(12, WIDTH), emotion=emotion) for emotion in (0, 1))
+    assert lean(lower) < -1 and lean(upper) > 1
+
+
+def enhanced(state, conditions, emotion=THE_ONE, **change):
+    """Mels of the lower kind, noised and denoised."""
+    settings = ENHANCEMENT.model_copy(update=change)
+    mels = CLIPS.crops(torch.arange(0, 24, 2), FRAMES, 0.5)
+    return mels, diffusion.enhance(
+        state, mels, emotion, conditions, FIT, settings, compute.generator(0), torch.device("cpu"), batch=5
+    )
+
+
+def test_enhancement_keeps_the_more_of_a_clip_the_weaker_it_is(trained):
+    changes = []
+    for strength in (0.1, 0.5, 0.9):
+        mels, made = enhanced(trained[0], LOWER, strength=strength)
+        assert made.shape == mels.shape and torch.isfinite(made).all()
+        changes.append(float((made - mels).abs().mean()))
+    assert changes == sorted(changes)
+    assert changes[0] < 0.5 * changes[-1]
+
+
+def test_strong_enhancement_gives_a_clip_the_emotion_of_its_condition(trained):
+    assert lean(enhanced(trained[0], UPPER, strength=1.0)[1]) > 1
+    assert lean(enhanced(trained[0], LOWER, strength=1.0)[1]) < -1
+
+
+def test_enhancement_without_an_emotion_heeds_no_condition(trained):
+    _, made = enhanced(trained[0], None, emotion=None)
+    _, free = enhanced(trained[0], UPPER, guidance=0.0)
+    assert torch.equal(made, free)
+
+
+def test_enhancement_is_determined_by_the_generator(trained):
+    assert torch.equal(enhanced(trained[0], UPPER)[1], enhanced(trained[0], UPPER)[1])
+
+
+def test_enhancement_in_too_few_steps_is_refused(trained):
+    with pytest.raises(InputError, match="key `enhancement.steps` is 1: none of these steps is within `enhancement"):
+        enhanced(trained[0], LOWER, strength=0.1, steps=1)
+
+
 def test_samples_of_one_condition_differ(trained):
     mels = sample(trained[0], LOWER)
     assert len({mel.numpy().tobytes() for mel in mels}) == 12
@@ -105,19 +155,19 @@ def test_samples_of_one_condition_differ(trained):
 
 def test_guidance_of_zero_heeds_no_condition_and_more_heeds_it_more(trained):
     assert torch.equal(sample(trained[0], LOWER, guidance=0.0), sample(trained[0], UPPER, guidance=0.0))
-    leans = [lean(sample(trained[0], UPPER, guidance=guidance)) for guidance in (0.0, 1.0, 2.0)]
+    leans = [lean(sample(trained[0], UPPER, guidance=guidance)) for guidance in (0.0, 0.5, 1.0)]
     assert leans == sorted(leans)
 
 
 def test_guidance_of_one_is_the_conditional_prediction(trained):
-    model = denoising.build(FIT, WIDTH).eval()
-    model.load_state_dict(trained[0])
+    model = diffusion.load(trained[0], FIT, torch.device("cpu"))
+    told = denoising.told(UPPER, THE_ONE, 1)
     reference = sample(trained[0], UPPER, guidance=1.0)
     solver = denoising.sampler(SAMPLE.sampler, SAMPLE.steps)
     mels = torch.randn(12, 1, N_MELS, FRAMES, generator=compute.generator(0))
     with torch.inference_mode():
         for time in solver.timesteps:
-            v = model(mels, time.expand(12), UPPER, torch.ones(12, dtype=torch.bool))
+            v = model(mels, time.expand(12), told, torch.ones(12, dtype=torch.bool))
             mels = solver.step(v, time, mels).prev_sample
     torch.testing.assert_close(reference, mels, atol=1e-3, rtol=1e-3)
 
@@ -167,7 +217,7 @@ def test_the_moving_average_of_the_weights_is_returned(monkeypatch, ema):
 
 
 def test_the_condition_and_its_absence_are_both_learnt(trained):
-    untrained = denoising.build(FIT, WIDTH).state_dict()
+    untrained = denoising.build(FIT, WIDTH + 1).state_dict()
     assert trained[0].keys() == untrained.keys()
     assert trained[0]["unconditional"].abs().max() > 0  # initially zero
     assert fit(unconditional=0.0)["unconditional"].abs().max() == 0

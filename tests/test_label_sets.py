@@ -29,7 +29,7 @@ SETS = {
     "all nine": ([*HELD], list(catalogue.EMOTIONS)),
 }
 SMALL = {
-    "study": {"arms": ["baseline"], "generators": [], "resamples": 50},
+    "study": {"arms": ["baseline"], "generators": [], "enhanced": [], "resamples": 50},
     "split": {"folds": 4},
     "classifier": {"frames": 16},
     "training": {"epochs": 1, "batch": 8},

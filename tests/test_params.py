@@ -10,6 +10,7 @@ from ser.arms import Arm
 from ser.audio import Audio
 from ser.catalogue import EMOTIONS
 from ser.classifiers import ClassifierSettings
+from ser.denoising import Enhancement
 from ser.errors import InputError
 from ser.mels import Mels
 from ser.params import Section
@@ -154,6 +155,7 @@ def committed():
         "seed": int,
         "study.arms": list[str],
         "study.generators": list[str],
+        "study.enhanced": list[str],
         "study.resamples": int,
         "corpora": dict[str, bool],
         "emotions": list[Literal[EMOTIONS]],
@@ -162,6 +164,7 @@ def committed():
         "split": Split,
         "classifier": ClassifierSettings,
         "training": Training,
+        "enhancement": Enhancement,
         "quality.classifier": ClassifierSettings,
         "quality.training": Training,
     }

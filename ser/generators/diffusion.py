@@ -1,4 +1,5 @@
-"""Denoising diffusion over mel spectrograms, conditioned on emotion embeddings (Kim & Lee 2024, section 3)."""
+"""Denoising diffusion over mel spectrograms, conditioned on emotion embeddings (Kim & Lee 2024, section 3) and on the
+emotion itself."""
 
 import torch
 
@@ -22,19 +23,20 @@ def fit(
     settings.refuse_sizes("diffusion", len(normalise.mean))
     device = clips.start.device
     torch.manual_seed(seed)
-    model = denoising.build(settings, conditions.shape[1]).to(device)
+    told = denoising.told(conditions.to(device), clips.emotion, int(clips.emotion.max()) + 1)
+    model = denoising.build(settings, told.shape[1]).to(device)
 
     def mels(which, generator):
         return normalise(clips.random_crops(which, settings.frames, generator))
 
-    return denoising.train(model, mels, conditions.to(device), settings, seed, log, "diffusion")
+    return denoising.train(model, mels, told, settings, seed, log, "diffusion")
 
 
 @torch.inference_mode()
 def sample(
     state,       # what `fit` returned
     n_mels,
-    emotion,     # number of the emotion, which the conditions say already
+    emotion,     # number of the emotion
     conditions,  # [count, width]
     fitted,      # Fit
     settings,    # Sample
@@ -43,9 +45,10 @@ def sample(
     batch=64,
 ):
     """Draw normalised mels `[count, 1, n_mels, frames]`, one a condition."""
-    model = load(state, conditions.shape[1], fitted, device)
+    model = load(state, fitted, device)
+    told = _told(state, conditions, torch.full((len(conditions),), emotion)).to(device)
     drawn = []
-    for condition in conditions.to(device).split(batch):
+    for condition in told.split(batch):
         solver = denoising.sampler(settings.sampler, settings.steps)
         noise = torch.randn((len(condition), 1, n_mels, fitted.frames), generator=generator).to(device)
         mels = denoising.denoise(
@@ -59,7 +62,8 @@ def sample(
 def enhance(
     state,       # what `fit` returned
     mels,        # normalised, [clips, 1, n_mels, frames]
-    conditions,  # [clips, width], or None to heed none
+    emotion,     # numbers of the emotions [clips], or None to heed none
+    conditions,  # [clips, width], or None as well
     fitted,      # Fit
     settings,    # Enhancement
     generator,   # CPU torch.Generator
@@ -71,12 +75,13 @@ def enhance(
 
     Raises InputError where no step of the sampler is that near to the clean mels.
     """
-    guidance = settings.guidance
     if conditions is None:
-        conditions, guidance = torch.zeros(len(mels), state["condition.weight"].shape[1]), 0.0
-    model = load(state, conditions.shape[1], fitted, device)
+        told, guidance = torch.zeros(len(mels), state["condition.weight"].shape[1]), 0.0
+    else:
+        told, guidance = _told(state, conditions, emotion), settings.guidance
+    model = load(state, fitted, device)
     enhanced = []
-    for part, condition in zip(mels.to(device).split(batch), conditions.to(device).split(batch)):
+    for part, condition in zip(mels.to(device).split(batch), told.to(device).split(batch)):
         solver = denoising.sampler(settings.sampler, settings.steps)
         times = solver.timesteps[solver.timesteps <= 1000 * settings.strength]
         if not len(times):
@@ -91,8 +96,12 @@ def enhance(
     return torch.cat(enhanced)
 
 
-def load(state, width, fitted, device):
-    """The denoiser that `fit` trained for conditions of `width` numbers."""
-    model = denoising.build(fitted, width).to(device)
+def load(state, fitted, device):
+    """The denoiser that `fit` trained."""
+    model = denoising.build(fitted, state["condition.weight"].shape[1]).to(device)
     model.load_state_dict(state)
     return model.eval()
+
+
+def _told(state, conditions, emotion):
+    return denoising.told(conditions, emotion, state["condition.weight"].shape[1] - conditions.shape[1])

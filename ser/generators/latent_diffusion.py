@@ -1,14 +1,10 @@
-"""Denoising diffusion in the latent space of an autoencoder (Rombach et al. 2022, arXiv 2112.10752), conditioned on
-emotion embeddings and on the emotion itself."""
+"""Denoising diffusion in the latent space of an autoencoder (Rombach et al. 2022, arXiv 2112.10752)."""
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from ser import autoencoder, compute, denoising
 from ser.denoising import Sample  # noqa: F401, settings of this generator
-
-LABEL = 4.0  # of the emotion's number as one-hot code, beside embeddings of variance 1 in every dimension
 
 
 class Fit(denoising.Fit):
@@ -59,14 +55,10 @@ def fit(
     def images(which, generator):
         return (latents(which, generator) - model.latent_mean) / model.latent_std
 
-    told = _told(conditions.to(device), clips.emotion, encoder.emotions)
+    told = denoising.told(conditions.to(device), clips.emotion, encoder.emotions)
     averaged = denoising.train(model.denoiser, images, told, settings, seed, log, "latent_diffusion")
     model.denoiser.load_state_dict(averaged)
     return model.state_dict()
-
-
-def _told(conditions, emotion, emotions):
-    return torch.cat([conditions, LABEL * F.one_hot(emotion, emotions)], dim=1)
 
 
 @torch.inference_mode()
@@ -90,7 +82,7 @@ def sample(
     size = fitted.autoencoder.latents, n_mels // side, fitted.frames // side
     labels = torch.full((len(conditions),), emotion, device=device)
     drawn = []
-    for condition in _told(conditions.to(device), labels, encoder.emotions).split(batch):
+    for condition in denoising.told(conditions.to(device), labels, encoder.emotions).split(batch):
         solver = denoising.sampler(settings.sampler, settings.steps)
         noise = torch.randn((len(condition), *size), generator=generator).to(device)
         images = denoising.denoise(
