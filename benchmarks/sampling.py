@@ -9,7 +9,7 @@ from benchmarks import bench
 from benchmarks.common import denoising_diffusion_loop, diffusers_loop
 from benchmarks.diffusion import forward_operations
 from benchmarks.training import N_MELS
-from ser import batches, classifiers, compute, embedding, figures, params, quality, store, study
+from ser import batches, classifiers, compute, figures, params, quality, store, study
 from ser.generators import diffusion
 
 CLIPS = 1200
@@ -64,20 +64,18 @@ def first_fold():
     chosen = params.read("classifier", classifiers.ClassifierSettings)
     classifier = classifiers.build(chosen, N_MELS, len(emotions), 0).eval()
     classifier.load_state_dict(weights)
-    embeddings = store.load("data/embeddings", fold)
+    embeddings = store.load("data/embeddings", fold)["features"]
 
     def embed(mels):
         return torch.cat([classifier.embed(evaluator(some)) for some in mels.split(64)])
 
     def draw(settings, count):
-        draws, each = compute.generator(0), count // len(emotions)
+        draws, settings = compute.generator(0), settings.model_copy(update={"count": count // len(emotions)})
         mels = [
             diffusion.sample(
-                state, N_MELS, number,
-                embedding.vary(embeddings["features"][clips.emotion == number], centroid, each, settings.spread, draws),
-                fitted, settings, draws, device,
+                state, N_MELS, number, embeddings[clips.emotion == number], fitted, settings, draws, device
             )
-            for number, centroid in enumerate(embeddings["centroids"])
+            for number in range(len(emotions))
         ]
         return normalise.to_db(torch.cat(mels))
 

@@ -98,6 +98,15 @@ def build(settings, width, depth=1):
     return Denoiser(settings, width, depth).to(memory_format=torch.channels_last)
 
 
+def vary(embeddings, count, spread, generator):
+    """`count` embeddings `[count, width]` around the centroid of an emotion: Gaussian with `spread` times the standard
+    deviation, and the same correlations, as the `embeddings` [clips, width] of its training clips have."""
+    centroid = embeddings.mean(0)
+    residuals = embeddings - centroid
+    weights = torch.randn(count, len(residuals), generator=generator) / len(residuals) ** 0.5
+    return centroid + spread * weights @ residuals
+
+
 def told(embeddings, emotion, emotions):
     """Conditions [clips, width + emotions]: embeddings [clips, width], and the number [clips] of each's emotion."""
     return torch.cat([embeddings, LABEL * F.one_hot(emotion, emotions)], dim=1)

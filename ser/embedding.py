@@ -31,11 +31,3 @@ def standardise(features):
 def centroids(features, emotion, emotions):
     """The mean embedding of each emotion, `[emotions, width]`."""
     return torch.stack([features[emotion == number].mean(0) for number in range(emotions)])
-
-
-def vary(features, centroid, count, spread, generator):
-    """`count` conditions `[count, width]` around an emotion's `centroid`: Gaussian with `spread` times the standard
-    deviation, and the same correlations, as that emotion's training clips `features` [n, width] have."""
-    residuals = features - centroid
-    weights = torch.randn(count, len(residuals), generator=generator) / len(residuals) ** 0.5
-    return centroid + spread * weights @ residuals

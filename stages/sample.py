@@ -6,7 +6,7 @@ import sys
 import torch
 from pydantic import NonNegativeInt
 
-from ser import compute, embedding, packs, params, store, study, units
+from ser import compute, packs, params, store, study, units
 from ser.batches import Normaliser
 from ser.runtime import stage
 
@@ -20,19 +20,16 @@ def main(name):
     device = compute.device()
 
     def work(fold, folder):
-        embeddings, state = store.load("data/embeddings", fold), store.load(f"models/generators/{name}", fold)
+        embeddings = store.load("data/embeddings", fold)["features"]
+        state = store.load(f"models/generators/{name}", fold)
         normalise = Normaliser(state.pop("mean"), state.pop("std"))
         emotion = torch.tensor([real.emotions.index(real.emotion[clip]) for clip in fold.train])
 
         def clips():
             for number, label in enumerate(real.emotions):
                 draws = compute.generator(compute.derive_seed(seed, fold.repeat, fold.fold, 3, number))
-                conditions = embedding.vary(
-                    embeddings["features"][emotion == number], embeddings["centroids"][number],
-                    settings.count, settings.spread, draws,
-                )
                 mels = generator.sample(
-                    state, len(normalise.mean), number, conditions, fitted, settings, draws, device
+                    state, len(normalise.mean), number, embeddings[emotion == number], fitted, settings, draws, device
                 )
                 for take, mel in enumerate(normalise.to_db(mels[:, 0])):
                     row = {

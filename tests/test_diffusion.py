@@ -44,7 +44,7 @@ def fit(seed=0, log=lambda _: None, clips=ONE_EMOTION, conditions=CONDITIONS, **
 
 
 def sample(state, conditions, seed=0, batch=64, fitted=FIT, emotion=0, **change):
-    settings = SAMPLE.model_copy(update=change)
+    settings = SAMPLE.model_copy(update={"count": len(conditions)} | change)
     return diffusion.sample(
         state, N_MELS, emotion, conditions, fitted, settings, compute.generator(seed), torch.device("cpu"), batch
     )
@@ -161,10 +161,11 @@ def test_guidance_of_zero_heeds_no_condition_and_more_heeds_it_more(trained):
 
 def test_guidance_of_one_is_the_conditional_prediction(trained):
     model = diffusion.load(trained[0], FIT, torch.device("cpu"))
-    told = denoising.told(UPPER, THE_ONE, 1)
+    draws = compute.generator(0)
+    told = denoising.told(denoising.vary(UPPER, 12, SAMPLE.spread, draws), THE_ONE, 1)
     reference = sample(trained[0], UPPER, guidance=1.0)
     solver = denoising.sampler(SAMPLE.sampler, SAMPLE.steps)
-    mels = torch.randn(12, 1, N_MELS, FRAMES, generator=compute.generator(0))
+    mels = torch.randn(12, 1, N_MELS, FRAMES, generator=draws)
     with torch.inference_mode():
         for time in solver.timesteps:
             v = model(mels, time.expand(12), told, torch.ones(12, dtype=torch.bool))
@@ -177,11 +178,10 @@ def test_samples_are_determined_by_the_generator(trained):
     assert not torch.equal(sample(trained[0], LOWER), sample(trained[0], LOWER, seed=1))
 
 
-def test_more_conditions_than_a_batch_keep_their_order(trained):
-    both = torch.cat([LOWER[:3], UPPER[:3]])
-    mels = sample(trained[0], both, batch=2)
-    assert mels.shape[0] == 6
-    assert lean(mels[:3]) < -1 and lean(mels[3:]) > 1
+def test_more_samples_than_a_batch(trained):
+    mels = sample(trained[0], UPPER, batch=5)
+    assert mels.shape[0] == len({mel.numpy().tobytes() for mel in mels}) == 12
+    assert lean(mels) > 1
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -259,3 +259,33 @@ def test_the_schedule_ends_in_pure_noise():
     assert signal[0] > 0.999
     assert signal[-1] < 1e-6
     assert (signal.diff() < 0).all()
+
+
+def vary(features, spread=1.0, count=20000, seed=0):
+    return denoising.vary(features, count, spread, torch.Generator().manual_seed(seed))
+
+
+def test_conditions_vary_as_the_training_clips_do():
+    mix = torch.tensor([[2.0, 1, 0], [0, 1, 0], [0, 0, 0.1]])
+    features = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)) @ mix + torch.tensor(
+        [5.0, -3, 0]
+    )
+    conditions = vary(features)
+    assert conditions.shape == (20000, 3)
+    torch.testing.assert_close(conditions.mean(0), features.mean(0), atol=0.05, rtol=0)
+    torch.testing.assert_close(conditions.T.cov(), features.T.cov(correction=0), atol=0.1, rtol=0.05)
+    double = vary(features, spread=2.0)
+    torch.testing.assert_close(
+        double - features.mean(0), 2 * (conditions - features.mean(0)), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_without_spread_every_condition_is_the_centroid():
+    features = torch.randn(9, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(vary(features, spread=0.0, count=4), features.mean(0).expand(4, 3))
+
+
+def test_conditions_are_determined_by_the_generator():
+    features = torch.randn(9, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(vary(features, count=4), vary(features, count=4))
+    assert not torch.equal(vary(features, count=4), vary(features, count=4, seed=1))

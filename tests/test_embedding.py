@@ -57,33 +57,3 @@ def test_centroids_are_the_mean_of_each_emotion():
     features = torch.tensor([[1.0, 0], [3, 0], [0, 8]])
     centroids = embedding.centroids(features, torch.tensor([1, 1, 0]), 2)
     assert centroids.tolist() == [[0, 8], [2, 0]]
-
-
-def vary(features, spread=1.0, count=20000, seed=0):
-    return embedding.vary(features, features.mean(0), count, spread, torch.Generator().manual_seed(seed))
-
-
-def test_conditions_vary_as_the_training_clips_do():
-    mix = torch.tensor([[2.0, 1, 0], [0, 1, 0], [0, 0, 0.1]])
-    features = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)) @ mix + torch.tensor(
-        [5.0, -3, 0]
-    )
-    conditions = vary(features)
-    assert conditions.shape == (20000, 3)
-    torch.testing.assert_close(conditions.mean(0), features.mean(0), atol=0.05, rtol=0)
-    torch.testing.assert_close(conditions.T.cov(), features.T.cov(correction=0), atol=0.1, rtol=0.05)
-    double = vary(features, spread=2.0)
-    torch.testing.assert_close(
-        double - features.mean(0), 2 * (conditions - features.mean(0)), atol=1e-4, rtol=1e-4
-    )
-
-
-def test_without_spread_every_condition_is_the_centroid():
-    features = torch.randn(9, 3, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(vary(features, spread=0.0, count=4), features.mean(0).expand(4, 3))
-
-
-def test_conditions_are_determined_by_the_generator():
-    features = torch.randn(9, 3, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(vary(features, count=4), vary(features, count=4))
-    assert not torch.equal(vary(features, count=4), vary(features, count=4, seed=1))

@@ -40,9 +40,9 @@ def fit(name, seed=0, normalise=IDENTITY, log=lambda _: None, **change):
 def sample(name, state, emotion, seed=0, **change):
     module = importlib.import_module(f"ser.generators.{name}")
     settings = module.Sample(count=12, **SAMPLES[name] | change)
-    conditions = torch.nn.functional.one_hot(torch.full((12,), emotion), 2).float()
+    embeddings = torch.nn.functional.one_hot(torch.full((12,), emotion), 2).float()
     return module.sample(
-        {key: tensor.clone() for key, tensor in state.items()}, N_MELS, emotion, conditions,
+        {key: tensor.clone() for key, tensor in state.items()}, N_MELS, emotion, embeddings,
         module.Fit(**COMMON | FITS[name]), settings, compute.generator(seed), torch.device("cpu"),
     )
 

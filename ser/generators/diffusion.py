@@ -37,16 +37,17 @@ def sample(
     state,       # what `fit` returned
     n_mels,
     emotion,     # number of the emotion
-    conditions,  # [count, width]
+    embeddings,  # [clips, width], of the emotion's training clips
     fitted,      # Fit
     settings,    # Sample
     generator,   # CPU torch.Generator
     device,
     batch=64,
 ):
-    """Draw normalised mels `[count, 1, n_mels, frames]`, one a condition."""
+    """Draw normalised mels `[count, 1, n_mels, frames]`, each for an embedding near the emotion's."""
     model = load(state, fitted, device)
-    told = _told(state, conditions, torch.full((len(conditions),), emotion)).to(device)
+    varied = denoising.vary(embeddings, settings.count, settings.spread, generator)
+    told = _told(state, varied, torch.full((settings.count,), emotion)).to(device)
     drawn = []
     for condition in told.split(batch):
         solver = denoising.sampler(settings.sampler, settings.steps)

@@ -194,7 +194,7 @@ def sample(
     state,       # what `fit` returned
     n_mels,
     emotion,     # number of the emotion
-    conditions,  # [count, width]
+    embeddings,  # [clips, width], of the emotion's training clips, not heeded
     fitted,      # Fit
     settings,    # Sample
     generator,   # CPU torch.Generator
@@ -205,7 +205,7 @@ def sample(
     model = Generator(fitted.autoencoder.latents, fitted.channels, encoder.emotions)
     model.load_state_dict(_part(state, "generator."))
     model.to(device, memory_format=torch.channels_last).eval()
-    wanted = torch.full((len(conditions),), emotion, device=device)
+    wanted = torch.full((settings.count,), emotion, device=device)
     start = autoencoder.prior(state["latents"].float().to(device), state["emotion"].to(device), wanted, generator)
     with compute.autocast(device, fitted.precision):
         made = model(start, torch.randn(start.shape, generator=generator).to(device), wanted)

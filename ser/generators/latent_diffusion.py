@@ -66,23 +66,24 @@ def sample(
     state,       # what `fit` returned
     n_mels,
     emotion,     # number of the emotion
-    conditions,  # [count, width]
+    embeddings,  # [clips, width], of the emotion's training clips
     fitted,      # Fit
     settings,    # Sample
     generator,   # CPU torch.Generator
     device,
     batch=128,
 ):
-    """Draw normalised mels `[count, 1, n_mels, frames]` of an emotion, one a condition."""
+    """Draw normalised mels `[count, 1, n_mels, frames]`, each for an embedding near the emotion's."""
     encoder = autoencoder.build(fitted.autoencoder, autoencoder.emotions(state, "autoencoder."))
-    model = Model(fitted, conditions.shape[1], encoder).to(device)
+    model = Model(fitted, embeddings.shape[1], encoder).to(device)
     model.load_state_dict(state)
     model.eval()
     side = fitted.autoencoder.factor
     size = fitted.autoencoder.latents, n_mels // side, fitted.frames // side
-    labels = torch.full((len(conditions),), emotion, device=device)
+    varied = denoising.vary(embeddings, settings.count, settings.spread, generator)
+    told = denoising.told(varied, torch.full((settings.count,), emotion), encoder.emotions).to(device)
     drawn = []
-    for condition in denoising.told(conditions.to(device), labels, encoder.emotions).split(batch):
+    for condition in told.split(batch):
         solver = denoising.sampler(settings.sampler, settings.steps)
         noise = torch.randn((len(condition), *size), generator=generator).to(device)
         images = denoising.denoise(

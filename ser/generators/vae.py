@@ -50,7 +50,7 @@ def sample(
     state,       # what `fit` returned
     n_mels,
     emotion,     # number of the emotion
-    conditions,  # [count, width]
+    embeddings,  # [clips, width], of the emotion's training clips, not heeded
     fitted,      # Fit
     settings,    # Sample
     generator,   # CPU torch.Generator
@@ -61,8 +61,8 @@ def sample(
     latents, emotions = state.pop("latents").float().to(device), state.pop("emotion").to(device)
     model = autoencoder.load(state, fitted.autoencoder, device)
     own = latents[emotions == emotion]
-    clips = own[torch.randint(len(own), (len(conditions),), generator=generator).to(device)]
-    new = autoencoder.prior(latents, emotions, torch.full((len(conditions),), emotion, device=device), generator)
+    clips = own[torch.randint(len(own), (settings.count,), generator=generator).to(device)]
+    new = autoencoder.prior(latents, emotions, torch.full((settings.count,), emotion, device=device), generator)
     centre = own.mean(0)
     kept = (1 - settings.spread**2) ** 0.5
     mixed = centre + kept * (clips - centre) + settings.spread * (new - centre)
