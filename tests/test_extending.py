@@ -3,7 +3,6 @@
 import json
 import re
 
-import pytest
 import yaml
 
 from experiments.__main__ import merged
@@ -14,34 +13,18 @@ SECTION = (ROOT / "README.md").read_text().partition("## Add a generator or a cl
 FILES = dict(re.findall(r"`(ser/\w+/\w+\.py)`(?:(?!```).)*```python\n(.*?)```", SECTION, re.DOTALL))
 ENTRY = yaml.safe_load(*re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL))
 SMALL = {
-    "study": {"arms": ["baseline"]},
+    "study": {"arms": ["baseline"], "enhanced": []},
     "generators": {"gaussian": {"fit": {"frames": 32}, "sample": {"count": 4}}},
+    "classifier": {"arch": "moments"},
 }
 
 
-def write(project, path):
-    (project / path).parent.mkdir(exist_ok=True)
-    (project / path).write_text(FILES[path])
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A copy of this repository, set to the smallest experiment, with the generator of the README."""
-    folder = copy_of_the_repository(tmp_path_factory.mktemp("extended") / "project")
-    write(folder, "ser/generators/gaussian.py")
+def test_they_have_their_row(tmp_path):
+    folder = copy_of_the_repository(tmp_path / "project")
+    for path in ("ser/generators/gaussian.py", "ser/bodies/moments.py"):
+        (folder / path).write_text(FILES[path])
     change(folder, merged(ENTRY, SMALL))
-    return folder
-
-
-def test_a_generator(project):
-    assert "retrain@gaussian" in repro(project, "compare")
-    assert list(json.loads((project / "metrics/compare.json").read_text())) == ["baseline", "gaussian"]
-
-
-def test_a_classifier(project):
-    write(project, "ser/bodies/moments.py")
-    change(project, {"classifier": {"arch": "moments"}})
-    assert {"train@baseline", "retrain@gaussian"} <= repro(project, "compare")
-    model = json.loads((project / "models/arms/gaussian.json").read_text())
-    assert model["classifier"]["arch"] == "moments"
-    assert list(json.loads((project / "metrics/compare.json").read_text())) == ["baseline", "gaussian"]
+    assert {"train@baseline", "retrain@gaussian"} <= repro(folder, "compare")
+    assert list(json.loads((folder / "metrics/compare.json").read_text())) == ["baseline", "gaussian"]
+    for arm in ("baseline", "gaussian"):
+        assert json.loads((folder / f"models/arms/{arm}.json").read_text())["classifier"]["arch"] == "moments"
