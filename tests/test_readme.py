@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from ser import scores
+from ser import params, scores
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -18,9 +18,16 @@ def test_tables_are_those_of_the_committed_figures(figures):
     assert scores.table(json.loads((ROOT / figures).read_text())) in README
 
 
+def test_quality_and_enhancement_are_those_of_the_committed_figures():
+    details = json.loads((ROOT / "metrics/details.json").read_text())
+    assert scores.quality_table(details["quality"]) in README
+    assert f"{scores.table(details['enhanced'])}\n\n{scores.ENHANCED_NOTE}" in README
+
+
 def test_committed_figures_are_recomputed_from_the_committed_predictions():
     summary = json.loads((ROOT / "metrics/compare.json").read_text())
-    assert list(summary) == ["baseline", "masked", "diffusion"]
+    study = params.load(ROOT / "params.yaml")["study"]
+    assert list(summary) == study["arms"] + study["generators"]
     for arm, figures in summary.items():
         table = pd.read_csv(ROOT / f"metrics/predictions/{arm}.csv")
         assert len(table) == 1510
