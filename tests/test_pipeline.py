@@ -57,6 +57,7 @@ def copy_of_the_repository(folder):
     for name in filter(lambda name: (ROOT / name).is_file(), listed.splitlines()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink()  # of other params
     change(folder, yaml.safe_load((ROOT / "experiments" / "tiny.yaml").read_text()))
     call("git", "init", "-q", cwd=folder)
     commit(folder)
