@@ -4,6 +4,9 @@ import sys
 from itertools import product
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a core for each worker; read when torch is imported
+
 import numpy as np
 import pandas as pd
 import pytest
