@@ -54,7 +54,7 @@ def sample(state, conditions, seed=0, batch=64, fitted=FIT, emotion=0, **change)
 def trained():
     """The state after enough training to tell the two kinds apart by their conditions, and the losses logged."""
     losses = []
-    return fit(updates=300, log=lambda figures: losses.append(figures["loss"])), losses
+    return fit(updates=1000, log=lambda figures: losses.append(figures["loss"])), losses
 
 
 THE_ONE = torch.zeros(12, dtype=torch.long)

@@ -5,6 +5,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -137,6 +138,7 @@ def test_the_launcher_is_started_before_the_units_are_gathered(project):
 
 def test_a_launcher_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setenv("SER_LAUNCH", "no-such-launcher --flag")
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", SimpleNamespace(name="stages.train"))
     with pytest.raises(InputError, match="^SER_LAUNCH: no-such-launcher is not a command here"):
         ranks.launch()
 
