@@ -119,7 +119,7 @@ def train(
     settings,   # Autoencoding
     precision,
     seed,
-    name,       # of the generator, for messages and the progress bar
+    name,       # of the generator, for messages
     log,        # called with {"loss": ..., "error": mean squared, "divergence": in nats} some 50 times
 ):
     """Train an Autoencoder and return it with its averaged weights.
@@ -140,7 +140,7 @@ def train(
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, fused=True)
     rate = compute.warmup_cosine(optimiser, settings.updates)
     record = compute.averaged(log, settings.updates)
-    for _ in progress(range(settings.updates), f"{name}: autoencoder", "update"):
+    for _ in progress(range(settings.updates), "autoencoder", "update"):
         which = torch.randint(len(clips), (settings.batch,), generator=generator).to(device)
         mels, emotion = normalise(clips.random_crops(which, frames, generator)), clips.emotion[which]
         with compute.autocast(device, precision):

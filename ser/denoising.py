@@ -137,7 +137,6 @@ def train(
     settings,    # Fit
     seed,
     log,         # called with {"loss": ...} some 50 times
-    name,        # of what is trained, for the progress bar
 ):
     """Train `model` and return the state of its exponential moving average."""
     device = conditions.device
@@ -149,7 +148,7 @@ def train(
     noise_schedule = schedule()
     weight = 1 - 0.8 * torch.linspace(-1, 1, 1000).square()  # close to what is left where this one was measured
     record = compute.averaged(log, settings.updates)
-    for _ in progress(range(settings.updates), name, "update"):
+    for _ in progress(range(settings.updates), "denoiser", "update"):
         which = torch.randint(len(conditions), (settings.batch,), generator=generator)
         clean = images(which.to(device), generator)[part]
         noise = torch.randn((settings.batch, *clean.shape[1:]), generator=generator)[part].to(device)

@@ -11,7 +11,7 @@ from ser.errors import InputError
 PATH = Path("params.yaml")
 SECTIONS = (
     "seed", "study", "corpora", "emotions", "audio", "mels", "split", "classifier", "training", "arms", "generators",
-    "enhancement", "quality",
+    "enhancement", "quality", "export",
 )
 
 

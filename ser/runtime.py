@@ -5,11 +5,14 @@ import os
 import shutil
 import sys
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ser.errors import InputError
+
+_doing = ContextVar("doing", default="")
 
 
 @contextmanager
@@ -39,8 +42,19 @@ def _remove(path):
         path.unlink(missing_ok=True)
 
 
+@contextmanager
+def doing(name):
+    """Progress bars within begin with `name`."""
+    before = _doing.set(name)
+    try:
+        yield
+    finally:
+        _doing.reset(before)
+
+
 def progress(items=None, name="", unit="it", total=None):
     """A tqdm bar over `items` on stderr, quiet when stderr is not a terminal."""
+    name = ", ".join(filter(None, [_doing.get(), name]))
     return tqdm(items, desc=name, unit=unit, total=total, disable=None, dynamic_ncols=True)
 
 

@@ -24,6 +24,10 @@ class Quality(params.Section):
     training: Training
 
 
+class Export(params.Section):
+    arm: str
+
+
 class Params(params.Section):
     seed: NonNegativeInt
     study: Comparison
@@ -38,6 +42,7 @@ class Params(params.Section):
     generators: dict[str, dict]
     enhancement: Enhancement
     quality: Quality
+    export: Export
 
 
 def check(values):
@@ -51,6 +56,8 @@ def check(values):
         module = importlib.import_module(f"ser.generators.{name}")
         settings = values["generators"].get(name)
         params.check(settings, _generator(module), f"generators.{name}")
+    if whole.export.arm not in [*whole.study.arms, *whole.study.generators]:
+        raise InputError(f"params.yaml: key `export.arm`: {whole.export.arm} is not in `study`")
     for name in whole.study.enhanced:
         if name not in whole.study.generators:
             raise InputError(f"params.yaml: key `study.enhanced`: {name} is not in `study.generators`")

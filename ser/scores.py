@@ -322,8 +322,8 @@ def table(details):
     rows = [["arm", "UA", "WA", "F1", *(f"UA vs {name}" for name in references)]]
     for arm, figures in details["arms"].items():
         against = [figures["against"].get(name) for name in references]
-        rows.append([arm, *(_percent(figures["overall"][metric]) for metric in METRICS),
-                     *(f"{_percent(entry['ua'], '+')}, p {_p(entry['p_corrected'])}" if entry else ""
+        rows.append([arm, *(percent(figures["overall"][metric]) for metric in METRICS),
+                     *(f"{percent(entry['ua'], '+')}, p {_p(entry['p_corrected'])}" if entry else ""
                        for entry in against)])
     note = "Per cent [95 % interval over speakers]"
     if references:
@@ -350,7 +350,8 @@ def _markdown(rows):
     return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows)
 
 
-def _percent(estimate, sign=""):
+def percent(estimate, sign=""):
+    """An estimate with its interval, in per cent."""
     value, low, high = (None if x is None else f"{round(100 * x, 1) + 0.0:{sign}.1f}"      # + 0.0: no -0.0
                         for x in estimate.values())
     return value if low is None else f"{value} [{low}, {high}]"

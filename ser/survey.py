@@ -21,6 +21,7 @@ class Corpora(Section):
     emodb: bool
     ravdess: bool
     demo: bool
+    folder: bool
 
 
 SILENCE = 1e-4  # peak, of full scale; the softest clip of RAVDESS peaks at 0.006

@@ -16,6 +16,13 @@ def index(folder, fold):
     return rows
 
 
+def everything(folder, emotions, device):
+    """The synthetic clips of all folds as tensors: for a model that is not to be tested."""
+    pack = packs.read(folder)
+    emotion = dict(zip(pack.index["clip"], pack.index.emotion, strict=True))
+    return batches.clips(pack, list(emotion), emotion, emotions, device)
+
+
 def clips(folder, fold, emotions, device):
     """The synthetic clips made for `fold` as tensors, in the order of `index`."""
     rows = index(folder, fold)

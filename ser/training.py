@@ -59,14 +59,15 @@ def fit(
     model,         # Classifier, with its initial weights
     normalise,     # statistics of the real training clips
     sources,       # what is trained on
-    validation,    # Clips that choose the epoch
+    validation,    # Clips that choose the epoch, or None to take the last
     frames,        # length of the crops
     settings,      # Training
     masking,       # Masking
     seed,          # of batches, crops, masks and dropout
     log,           # called with a dict of figures after every epoch
 ):
-    """Train `model` and leave it with the weights of the epoch with the best validation UA; return that epoch.
+    """Train `model` and leave it with the weights of the epoch with the best validation UA, or of the last without
+    validation clips; return that epoch.
 
     An epoch is as many updates as the real clips fill batches, so the schedule of an arm with synthetic clips has as
     many updates as that of one without. Training ends early after `settings.patience` epochs without a better one.
@@ -82,7 +83,8 @@ def fit(
     schedule = compute.warmup_cosine(optimiser, updates * settings.epochs)
     clips, batches = sources.clips(), sources.batches(settings.batch, generator)
     best, best_state, best_epoch = (-1.0, 0.0), None, 0
-    for epoch in progress(range(1, settings.epochs + 1), "training", "epoch"):
+    bar = progress(unit="clip", total=updates * settings.epochs * settings.batch)
+    for epoch in range(1, settings.epochs + 1):
         model.train()
         total = torch.zeros((), device=device)
         for _ in range(updates):
@@ -100,19 +102,24 @@ def fit(
             optimiser.step()
             schedule.step()
             total += loss.detach()
+            bar.update(len(which))
+        figures = {"train_loss": total.item() / updates}
+        if validation is None:
+            log(figures)
+            continue
         logits = evaluate(model, normalise, validation, frames, settings.precision)
         validation_loss = F.cross_entropy(logits, validation.emotion.cpu()).item()
-        figures = {
-            "train_loss": total.item() / updates,
-            "validation_loss": validation_loss,
-            "validation_ua": mean_recall(logits.argmax(1), validation.emotion.cpu()),
-        }
+        figures["validation_loss"] = validation_loss
+        figures["validation_ua"] = mean_recall(logits.argmax(1), validation.emotion.cpu())
         log(figures)
         score = figures["validation_ua"], -validation_loss
         if score > best:
             best, best_state, best_epoch = score, copy.deepcopy(model.state_dict()), epoch
         if epoch - best_epoch >= settings.patience:
             break
+    bar.close()
+    if validation is None:
+        return epoch
     model.load_state_dict(best_state)
     return best_epoch
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ser import ranks
 from ser.errors import InputError
-from ser.runtime import progress, replacing
+from ser.runtime import doing, replacing
 
 ROOT = Path("data/units")
 
@@ -56,8 +56,8 @@ def run(name, folds, work, settings, files, gather, together=False):
             "command again, the others are kept"
         )
     for wait in [False] if ranks.launched() else [False, True]:
-        for fold, folder in progress(units, name, "fold"):
-            with ranks.claim(folder.with_suffix(".lock"), wait) as mine:
+        for number, (fold, folder) in enumerate(units, 1):
+            with ranks.claim(folder.with_suffix(".lock"), wait) as mine, doing(f"{name}, {number} of {len(units)}"):
                 if mine and not folder.exists():
                     _finish(fold, folder, work)
     if not ranks.launched():
@@ -74,10 +74,11 @@ def _finish(fold, folder, work):
 def _all_ranks_at_once(name, units, work):
     missing = [(fold, folder) for fold, folder in units if not folder.exists()]
     ranks.barrier()
-    for fold, folder in progress(missing, name, "fold"):
-        if ranks.is_first():
-            _finish(fold, folder, work)
-        else:
-            with tempfile.TemporaryDirectory() as elsewhere:
-                work(fold, Path(elsewhere))
+    for number, (fold, folder) in enumerate(missing, 1):
+        with doing(f"{name}, {number} of {len(missing)}"):
+            if ranks.is_first():
+                _finish(fold, folder, work)
+            else:
+                with tempfile.TemporaryDirectory() as elsewhere:
+                    work(fold, Path(elsewhere))
         ranks.barrier()

@@ -15,7 +15,7 @@ from pydantic import NonNegativeInt
 from ser import batches, classifiers, compute, denoising, embedding, params, scores, store, study, units
 from ser.batches import Normaliser
 from ser.classifiers import ClassifierSettings
-from ser.runtime import replacing, stage
+from ser.runtime import progress, replacing, stage
 
 
 def main(name):
@@ -37,7 +37,7 @@ def main(name):
         mels = normalise(test.crops(torch.arange(len(test), device=device), fitted.frames, 0.5))
         recognised = classifiers.evaluate(net, own_normalise, test, classifier.frames, precision).argmax(1)
         emotions = {"true_label": test.emotion.cpu(), "predicted_label": recognised, "no_label": None}
-        for condition in scores.CONDITIONS:
+        for condition in progress(scores.CONDITIONS, unit="condition"):
             draws = compute.generator(compute.derive_seed(seed, fold.repeat, fold.fold, 9))
             emotion = emotions[condition]
             embedding_of = None if emotion is None else centroids[emotion]

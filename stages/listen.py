@@ -6,7 +6,7 @@ import soundfile
 
 from ser import examples, params, study, vocoder
 from ser.mels import Mels
-from ser.runtime import replacing, stage
+from ser.runtime import progress, replacing, stage
 
 
 def main(name):
@@ -14,7 +14,8 @@ def main(name):
     real = study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
     with replacing(f"data/listen/{name}") as temporary:
         temporary.mkdir()
-        for emotion, mels in examples.synthetic(real, name).items():
+        shown = examples.synthetic(real, name)
+        for emotion, mels in progress(shown.items(), f"listen-{name}", "emotion"):
             for number, mel in enumerate(mels):
                 samples = vocoder.sound(mel.T, rate, settings)
                 soundfile.write(temporary / f"{emotion}-{number}.wav", samples, rate, subtype="PCM_16")

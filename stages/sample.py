@@ -8,7 +8,7 @@ from pydantic import NonNegativeInt
 
 from ser import compute, packs, params, store, study, units
 from ser.batches import Normaliser
-from ser.runtime import stage
+from ser.runtime import progress, stage
 
 
 def main(name):
@@ -38,7 +38,8 @@ def main(name):
                     }
                     yield row, mel.T.numpy()
 
-        packs.write(folder / "pack", clips())
+        total = len(real.emotions) * settings.count
+        packs.write(folder / "pack", progress(clips(), unit="clip", total=total))
 
     def gather(folders):
         packs.join(f"data/synthetic/{name}", [folder / "pack" for folder in folders])

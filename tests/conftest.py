@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from ser import catalogue, packs, scores, splits, study
+from tests.project import ROOT, WITNESS, commit, copy_of_the_repository, repro
 
-ROOT = Path(__file__).parents[1]
 EMOTIONS = ["anger", "neutral", "sadness"]
 
 
@@ -99,3 +99,14 @@ def toy(table, mels, tmp_path, monkeypatch):
     splits.make(table, settings).to_csv("data/splits.csv", index=False)
     packs.write("data/mels", (({"clip": clip}, frames) for clip, frames in mels.items()))
     return study.load(EMOTIONS, "speaker")
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """A repository in which the whole graph has run."""
+    folder = copy_of_the_repository(tmp_path_factory.mktemp("first") / "project")
+    (folder.parent / "sitecustomize.py").write_text(WITNESS)
+    witness = {"PYTHONPATH": str(folder.parent), "WITNESSED": str(folder.parent / "witnessed.tsv")}
+    assert "train@baseline" in repro(folder, **witness)
+    commit(folder)
+    return folder

@@ -12,7 +12,7 @@ from ser.errors import InputError
 from stages import catalogue as stage
 
 CLIPS = Path("data/corpora/emodb/wav")
-SELECTED = {"emodb": True, "ravdess": False, "demo": False}
+SELECTED = {"emodb": True, "ravdess": False, "demo": False, "folder": False}
 TONE = np.sin(np.arange(4_000) / 5) / 2
 
 

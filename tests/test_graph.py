@@ -48,7 +48,7 @@ def imported(path, axis):
     yield from stated(path)
     for call in calls(path, "importlib.import_module"):
         if not by_field(call):
-            pattern = template_file(call.args[0], f"item.{axis}")
+            pattern = template_file(call.args[0], axis)
             yield from [pattern] if axis else in_folder(pattern)
     for call in calls(path, "params.read"):
         kind = ast.unparse(call.args[1]).rpartition(".")[2]
@@ -56,7 +56,7 @@ def imported(path, axis):
             if kind in [node.name for node in tree(home).body if isinstance(node, ast.ClassDef)]:
                 for chosen in filter(by_field, calls(home, "importlib.import_module")):
                     field = chosen.args[0].values[-1].value.attr
-                    yield template_file(chosen.args[0], f"{template(call.args[0], f'item.{axis}')}.{field}")
+                    yield template_file(chosen.args[0], f"{template(call.args[0], axis)}.{field}")
 
 
 def stated(path):
@@ -79,9 +79,15 @@ def in_folder(pattern):
     return [str(file.relative_to(ROOT)) for file in sorted(folder.glob("*.py")) if file.stat().st_size]
 
 
+def argument(stage):
+    """What `cmd` hands a stage, for instance `item.arm`; None for nothing."""
+    handed = re.search(r"\$\{([\w.]+)\}", STAGES[stage]["cmd"])
+    return handed and handed[1]
+
+
 def files(stage):
     """All files of ours that a stage runs, with the matrix axis or the parameter in place of what it chooses."""
-    axis = next(iter(STAGES[stage].get("matrix", {})), None)
+    axis = argument(stage)
     found, queue = set(), [f"stages/{stage}.py"]
     while queue:
         path = queue.pop()
@@ -106,11 +112,11 @@ def chosen(stage, name):
 
 def keys(stage):
     """The keys that a stage reads: every `params.read(key, ...)` in its files."""
-    axis = next(iter(STAGES[stage].get("matrix", {})), None)
+    axis = argument(stage)
     for path in files(stage):
         if "${" not in path:
             for call in calls(path, "params.read"):
-                yield template(call.args[0], f"item.{axis}")
+                yield template(call.args[0], axis)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -2,11 +2,9 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,70 +13,10 @@ import pytest
 import yaml
 from sklearn.metrics import balanced_accuracy_score
 
-from experiments.__main__ import merged
-from tests.conftest import ROOT
+from tests.project import ENVIRONMENT, call, change, commit, copy_of_the_repository, repro
 
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-# Loaded by every Python process of the first run: notes which of our data each stage opens for reading.
-WITNESS = """
-import os, sys
-def witness(event, arguments):
-    if event == "open" and isinstance(arguments[0], str) and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
-        path = os.path.relpath(os.path.abspath(arguments[0]))
-        if path.split(os.sep)[0] in ("data", "models", "metrics") and not os.path.isdir(path):
-            with open(os.environ["WITNESSED"], "a") as notes:
-                print(*sys.orig_argv[2:], path, sep="\\t", file=notes)
-if "stages." in " ".join(sys.orig_argv):
-    sys.addaudithook(witness)
-"""
 RESULTS = ["metrics/compare.json", "metrics/details.json", "plots/ua.png"]
 RESULTS += [f"metrics/predictions/{arm}.csv" for arm in ("baseline", "masked", "diffusion")]
-
-
-def call(*command, cwd, **environment):
-    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT | environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def repro(project, *arguments, **environment):
-    """Run the graph and return the names of the stages that ran."""
-    return set(re.findall(r"Running stage '([^']+)'", call("dvc", "repro", *arguments, cwd=project, **environment)))
-
-
-def change(project, changes):
-    path = project / "params.yaml"
-    path.write_text(yaml.safe_dump(merged(yaml.safe_load(path.read_text()), changes), sort_keys=False))
-
-
-def copy_of_the_repository(folder):
-    """A repository of its own with the files of this one, set to the smallest experiment."""
-    listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)
-    for name in filter(lambda name: (ROOT / name).is_file(), listed.splitlines()):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    (folder / "dvc.lock").unlink()  # of other params
-    change(folder, yaml.safe_load((ROOT / "experiments" / "tiny.yaml").read_text()))
-    call("git", "init", "-q", cwd=folder)
-    commit(folder)
-    return folder
-
-
-def commit(project):
-    call("git", "add", "-A", cwd=project)
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    call("git", *identity, "commit", "-qm", "test", "--allow-empty", cwd=project)
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A repository in which the whole graph has run."""
-    folder = copy_of_the_repository(tmp_path_factory.mktemp("first") / "project")
-    (folder.parent / "sitecustomize.py").write_text(WITNESS)
-    witness = {"PYTHONPATH": str(folder.parent), "WITNESSED": str(folder.parent / "witnessed.tsv")}
-    assert "train@baseline" in repro(folder, **witness)
-    commit(folder)
-    return folder
 
 
 def test_nothing_changed_runs_nothing(project):
@@ -91,8 +29,9 @@ def test_every_file_that_a_stage_reads_is_among_its_deps(project):
     read = {}
     for line in (project.parent / "witnessed.tsv").read_text().splitlines():
         module, *argument, path = line.split("\t")
-        read.setdefault("@".join([module.removeprefix("stages."), *argument]), set()).add(path)
-    assert read.keys() == {name for name in lock if not name.startswith("download")}
+        module = module.removeprefix("stages.")
+        read.setdefault(module if module in lock else f"{module}@{argument[0]}", set()).add(path)
+    assert read.keys() == {name for name in lock if not name.startswith(("download", "collect"))}
     for stage, paths in read.items():
         known = [entry["path"] for kind in ("deps", "outs") for entry in lock[stage][kind]] + ["data/units"]
         unknown = {path for path in paths if not any(Path(path).is_relative_to(place) for place in known)}
@@ -121,15 +60,16 @@ def test_no_speaker_on_two_sides_and_only_real_clips_tested(project):
 
 def test_a_masking_knob_reruns_the_masked_arm_alone(project):
     change(project, {"arms": {"masked": {"masking": {"time": 0.2}}}})
-    assert repro(project) == {"train@masked", "compare"}
+    assert repro(project) == {"train@masked", "compare", "card"}
     change(project, {"arms": {"masked": {"masking": {"time": 0.1}}}})
-    assert repro(project) == {"compare"}  # DVC's run cache knows the arm
+    assert repro(project) == {"compare"}  # the run cache knows the others
 
 
 def test_a_diffusion_knob_leaves_the_other_arms_alone(project):
     change(project, {"generators": {"diffusion": {"sample": {"guidance": 4.0}}}})
     assert repro(project) == {
-        "sample@diffusion", "assess@diffusion", "gallery@diffusion", "listen@diffusion", "retrain@diffusion", "compare"
+        "sample@diffusion", "assess@diffusion", "gallery@diffusion", "listen@diffusion", "retrain@diffusion", "compare",
+        "card",
     }
     change(project, {"generators": {"diffusion": {"sample": {"guidance": 3.0}}}})
     assert repro(project) == {"compare"}

@@ -1,7 +1,12 @@
 import errno
+import fcntl
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -101,6 +106,20 @@ def test_paths_may_be_text(tmp_path):
 def test_progress_gives_every_item_and_is_quiet_where_nobody_watches(capsys):
     assert list(progress([1, 2, 3], "reading", "clip")) == [1, 2, 3]
     assert capsys.readouterr() == ("", "")
+
+
+def test_progress_on_a_terminal_tells_what_is_done_how_fast_and_how_long_it_takes():
+    code = """
+from ser.runtime import doing, progress
+with doing("baseline, 1 of 5"):
+    bar = progress(name="warm-up", unit="clip", total=64)
+    bar.update(32); bar.start_t -= 1; bar.refresh(); bar.close()
+"""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=theirs, check=True)
+    shown = os.read(ours, 10_000).decode()
+    assert re.search(r"baseline, 1 of 5, warm-up:  50%.* 32/64 \[00:01<00:01, [\d.]+clip/s\]", shown)
 
 
 # Stages

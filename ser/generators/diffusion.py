@@ -29,7 +29,7 @@ def fit(
     def mels(which, generator):
         return normalise(clips.random_crops(which, settings.frames, generator))
 
-    return denoising.train(model, mels, told, settings, seed, log, "diffusion")
+    return denoising.train(model, mels, told, settings, seed, log)
 
 
 @torch.inference_mode()

@@ -163,7 +163,7 @@ def fit(
         start = autoencoder.prior(*known, emotion, draws)
         return generator(start, torch.randn(start.shape, generator=draws).to(device), emotion)
 
-    for _ in progress(range(settings.updates), "gan", "update"):
+    for _ in progress(range(settings.updates), "GAN", "update"):
         real = some()
         with compute.autocast(device, settings.precision):
             with torch.no_grad():

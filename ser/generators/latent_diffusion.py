@@ -56,7 +56,7 @@ def fit(
         return (latents(which, generator) - model.latent_mean) / model.latent_std
 
     told = denoising.told(conditions.to(device), clips.emotion, encoder.emotions)
-    averaged = denoising.train(model.denoiser, images, told, settings, seed, log, "latent_diffusion")
+    averaged = denoising.train(model.denoiser, images, told, settings, seed, log)
     model.denoiser.load_state_dict(averaged)
     return model.state_dict()
 

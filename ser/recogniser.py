@@ -1,0 +1,104 @@
+"""An exported model: from a sound file to the probability of each emotion."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ser import audio, mels, params
+from ser.classifiers import ClassifierSettings
+from ser.errors import InputError
+from ser.exported import FOLDER, Network
+from ser.packs import FLOOR_DB
+
+LONGEST = 300.0  # seconds of a file
+SUFFIXES = {".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"}  # looked for in folders
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    network: Network
+    emotions: list[str]
+    audio: audio.Audio
+    mels: mels.Mels
+    frames: int       # of a crop
+    facts: dict       # the whole of model.json
+
+    @classmethod
+    def load(cls, folder=FOLDER):
+        """The model that stage `export` wrote to `folder`; raises InputError where it is missing or damaged."""
+        folder = Path(folder)
+        try:
+            facts = json.loads((folder / "model.json").read_text())
+            chosen = facts["params"]
+            classifier = params.check(chosen["classifier"], ClassifierSettings, "classifier")
+            network = Network(classifier, chosen["mels"]["n_mels"], len(chosen["emotions"]))
+            network.load_state_dict(load_file(folder / "model.safetensors"))
+            return cls(
+                network.eval(), chosen["emotions"], params.check(chosen["audio"], audio.Audio, "audio"),
+                params.check(chosen["mels"], mels.Mels, "mels"), classifier.frames, facts,
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, InputError) as error:
+            why = " ".join(str(error).split())
+            raise InputError(
+                f"{folder}: no readable model ({why}); make it with `dvc repro export`, fetch it with `dvc pull "
+                "export`, or take that of the demo with `dvc exp apply demo`"
+            ) from None
+
+    def mel(self, path, longest=LONGEST):
+        """The mel spectrogram float32 `[n_mels, frames]` of a sound file, in dB below its peak.
+
+        Raises InputError for a file that is not sound, silent, or longer than `longest` seconds.
+        """
+        try:
+            seconds = soundfile.info(path).duration
+        except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: samples without a header
+            why = getattr(error, "error_string", error)
+            raise InputError(f"{path}: not a readable sound file ({why})") from None
+        if seconds > longest:
+            raise InputError(f"{path}: lasts {seconds:,.0f} s; up to {longest:g} s are taken, cut it into pieces")
+        samples = audio.load(path, self.audio)
+        return mels.melspectrogram(samples, self.audio.sample_rate, self.mels).T
+
+    @torch.inference_mode()
+    def probabilities(self, mel):
+        """The probability of each emotion `[emotions]` for a mel `[n_mels, frames]`: the mean over crops that are
+        evenly spread, as few as cover the clip. A clip shorter than a crop is placed in silence."""
+        return self.network(torch.from_numpy(crops(mel, self.frames))).mean(0).numpy()
+
+    def __call__(self, path):
+        """`{emotion: probability}` of a sound file."""
+        return dict(zip(self.emotions, self.probabilities(self.mel(path)).tolist(), strict=True))
+
+
+def crops(mel, size):
+    """Crops `[n, n_mels, size]` that cover a mel `[n_mels, frames]`, evenly spread; one alone is the centre."""
+    missing = max(0, size - mel.shape[1])
+    mel = np.pad(mel, ((0, 0), (missing // 2, missing - missing // 2)), constant_values=FLOOR_DB)
+    count = -(-mel.shape[1] // size)
+    last = mel.shape[1] - size
+    starts = np.linspace(0, last, count).round().astype(int) if count > 1 else [last // 2]
+    return np.stack([mel[:, start : start + size] for start in starts]).astype(np.float32)
+
+
+def files(paths):
+    """The sound files among `paths`, in order; folders stand for all that are in them, at any depth.
+
+    Raises InputError for a path that does not exist and for a folder without sound files.
+    """
+    found = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise InputError(f"{path} does not exist")
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise InputError(f"{path}: no sound files in this folder")
+        found += inside
+    return found

@@ -1,0 +1,19 @@
+"""Fill data/corpora/folder with your own recordings; an empty folder where params.yaml does not select them."""
+
+from pathlib import Path
+
+from ser import params
+from ser.corpora import folder
+from ser.runtime import replacing, stage
+
+
+def main():
+    selected = params.read("corpora.folder", bool)
+    with replacing("data/corpora/folder") as target:
+        target.mkdir()
+        if selected:
+            folder.fetch(target, Path("recordings"))
+
+
+if __name__ == "__main__":
+    stage(main)
