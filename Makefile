@@ -4,7 +4,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo test lint bench
+.PHONY: install demo app report test lint bench
 
 install: .venv/installed
 
@@ -15,6 +15,12 @@ install: .venv/installed
 
 demo: install
 	python -m experiments demo
+
+app: install
+	python -m app
+
+report: install
+	python -m app.report
 
 test: install
 	python -m pytest

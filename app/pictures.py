@@ -1,0 +1,41 @@
+"""Waveforms and mel spectrograms on the page's own background, light or dark."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ser.melscale import frequencies
+
+INK = {"light": "#31333F", "dark": "#FAFAFA"}
+
+
+def waveform(samples, rate, theme):
+    """Samples [n] against time in s: the range of each of some hundred stretches."""
+    figure, axes = _axes(1.4, theme)
+    stretches = np.array_split(samples, min(len(samples), 600))
+    time = np.linspace(0, len(samples) / rate, len(stretches))
+    low, high = zip(*((part.min(), part.max()) for part in stretches))
+    axes.fill_between(time, low, high, color="#0072B2", linewidth=0)
+    axes.set(xlim=(0, time[-1]), yticks=[], xlabel="s")
+    return figure
+
+
+def spectrogram(mel, rate, settings, theme):
+    """A mel [n_mels, frames] in dB below its peak, time in s against frequency in Hz."""
+    figure, axes = _axes(2.2, theme)
+    centres = frequencies(settings.n_mels + 2, settings.fmin, settings.fmax)[1:-1]
+    ticks = [hertz for hertz in (250, 1000, 4000) if centres[0] < hertz < centres[-1]]
+    axes.imshow(mel, cmap="magma", vmin=-80, vmax=0, origin="lower", aspect="auto", interpolation="nearest",
+                extent=(0, mel.shape[1] * settings.hop / rate, -0.5, len(mel) - 0.5))
+    axes.set_yticks(np.interp(ticks, centres, np.arange(len(mel))), [f"{hertz:,} Hz" for hertz in ticks])
+    axes.set_xlabel("s")
+    return figure
+
+
+def _axes(height, theme):
+    figure = Figure(figsize=(6, height), dpi=150, facecolor="none")
+    axes = figure.add_axes((0.1, 0.4 / height, 0.88, 1 - 0.5 / height))  # times below each other
+    axes.set_facecolor("none")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(colors=INK[theme], labelsize=7, length=2)
+    axes.xaxis.label.set(color=INK[theme], fontsize=7)
+    return figure, axes
