@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from ser import params, scores
+from ser.corpora import folder
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -32,6 +33,13 @@ def test_committed_figures_are_recomputed_from_the_committed_predictions():
         table = pd.read_csv(ROOT / f"metrics/predictions/{arm}.csv")
         assert len(table) == 1510
         assert figures["ua"] == pytest.approx(balanced_accuracy_score(table["emotion"], table["predicted"]), abs=1e-6)
+
+
+def test_the_table_of_recordings_is_one_that_the_corpus_takes(tmp_path):
+    written = README.split("```\nfile,speaker,emotion", 1)[1].split("```")[0]
+    (tmp_path / "clips.csv").write_text(f"file,speaker,emotion{written}")
+    rows = folder.read(tmp_path)
+    assert rows["speaker"].tolist() == ["anna", "anna", "ben"]
 
 
 def test_pictures_and_files_named_there_exist():
