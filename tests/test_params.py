@@ -167,6 +167,7 @@ def committed():
         "enhancement": Enhancement,
         "quality.classifier": ClassifierSettings,
         "quality.training": Training,
+        "export.arm": str,
     }
     values = params.load(ROOT / "params.yaml")
     kinds |= {f"arms.{name}": Arm for name in values["arms"]}
