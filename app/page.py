@@ -1,18 +1,19 @@
 """The page that `python -m app` serves, over the files of its working directory."""
 
-import io
+import functools
 import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 import streamlit as st
+from streamlit.runtime.media_file_storage import MediaFileStorageError
 
 from app import enhancing, pictures
 from ser import audio, examples, params, scores, study, vocoder
 from ser.errors import InputError
+from ser.exported import FOLDER
 from ser.mels import Mels
 from ser.recogniser import Recogniser
 
@@ -20,36 +21,60 @@ LONGEST = 60  # seconds of an uploaded clip
 KINDS = ["wav", "flac", "ogg", "mp3"]
 
 
-@st.cache_resource
+def patient(part):
+    """A part of the page that says so where its files are missing, as they are while a run makes them anew."""
+    @functools.wraps(part)
+    def shown(*arguments):
+        try:
+            part(*arguments)
+        except (OSError, MediaFileStorageError, InputError) as error:
+            st.info(f"These files are being made, or were not pulled ({error}). Reload the page in a while.")
+
+    return shown
+
+
 def recogniser():
+    return _recogniser(_stamp(f"{FOLDER}/model.safetensors", f"{FOLDER}/model.json"))
+
+
+@st.cache_resource(max_entries=1)
+def _recogniser(stamp):
     return Recogniser.load()
 
 
-@st.cache_resource
 def real():
+    return _real(_stamp(*study.FILES))
+
+
+@st.cache_resource(max_entries=1)
+def _real(stamp):
     return study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
 
 
-@st.cache_resource
-def enhancers(name):
-    return enhancing.load(name, real())
+def enhanced(name, mel, emotion, strength):
+    stamp = _stamp(f"models/generators/{name}.safetensors", "data/embeddings.safetensors")
+    return _enhanced(stamp, name, mel, emotion, strength)
 
 
 @st.cache_data(max_entries=64)
-def enhanced(name, mel, emotion, strength):
-    return enhancers(name)(mel, emotion, strength)
+def _enhanced(stamp, name, mel, emotion, strength):
+    return _enhancer(stamp, name)(mel, emotion, strength)
+
+
+@st.cache_resource(max_entries=1)
+def _enhancer(stamp, name):
+    return enhancing.load(name, real())
+
+
+def _stamp(*paths):
+    """What changes when files are made anew, so that nothing old is shown beside the new."""
+    return tuple(Path(path).stat().st_mtime_ns for path in paths)
 
 
 @st.cache_data(max_entries=64)
 def sound(mel, rate, settings):
     """A WAV of what a mel [n_mels, frames] sounds like."""
-    return wav(vocoder.sound(mel.T, rate, settings), rate)
-
-
-def wav(samples, rate):
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16")
-    return file.getvalue()
+    return vocoder.wav(vocoder.sound(mel.T, rate, settings), rate)
 
 
 def show(place, mel, recording=None):
@@ -67,9 +92,8 @@ def theme():
     return st.context.theme.type or "light"
 
 
+@patient
 def main():
-    st.set_page_config("Emotion in speech", page_icon="🗣", layout="wide")
-    st.title("Emotion in speech")
     details = json.loads(Path("metrics/details.json").read_text())
     clips = ", ".join(details["corpora"])
     if "demo" in details["corpora"]:
@@ -87,6 +111,7 @@ def main():
 
 
 @st.fragment
+@patient
 def your_clip():
     if st.segmented_control("Your clip", ["Upload", "Record"], default="Upload", required=True) == "Upload":
         file = st.file_uploader(f"A clip of speech, up to {LONGEST} s", KINDS)
@@ -96,27 +121,29 @@ def your_clip():
         st.info("The model names one of " + ", ".join(recogniser().emotions) + ", whatever it hears; it learnt from "
                 "actors and errs often.")
         return
+    model = recogniser()
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "clip"
             path.write_bytes(file.getvalue())
-            mel = recogniser().mel(path, LONGEST)
-            samples = audio.load(path, recogniser().audio)
+            mel = model.mel(path, LONGEST)
+            samples = audio.load(path, model.audio)
     except InputError as error:
         st.error(f"This clip cannot be used: {str(error).partition(': ')[2] or error}.")
         return
-    probabilities = dict(zip(recogniser().emotions, recogniser().probabilities(mel).tolist(), strict=True))
+    probabilities = dict(zip(model.emotions, model.probabilities(mel).tolist(), strict=True))
     best = max(probabilities, key=probabilities.get)
-    rate = recogniser().audio.sample_rate
+    rate = model.audio.sample_rate
     heard, seen = st.columns(2)
     heard.metric("Heard", best, f"{probabilities[best]:.0%}", delta_color="off", delta_arrow="off")
     heard.bar_chart(pd.Series(probabilities, name="probability"), horizontal=True, sort=False, height=220)
     seen.pyplot(pictures.waveform(samples, rate, theme()), width="stretch")
-    show(seen, mel, wav(samples, rate))
+    show(seen, mel, vocoder.wav(samples, rate))
     enhancement(mel)
 
 
 @st.fragment
+@patient
 def enhancement(mel):
     names = params.read("study", scores.Comparison).enhanced
     if not names or not Path(f"models/generators/{names[0]}.json").exists():
@@ -134,6 +161,7 @@ def enhancement(mel):
 
 
 @st.fragment
+@patient
 def generated_clips():
     names = [name for name in params.read("study", scores.Comparison).generators
              if Path(f"data/synthetic/{name}/index.csv").exists()]
@@ -171,4 +199,6 @@ def tables(details):
             st.image([f"plots/embeddings/{name}.png", f"plots/gallery/{name}.png"])
 
 
+st.set_page_config("Emotion in speech", page_icon="🗣", layout="wide")
+st.title("Emotion in speech")
 main()

@@ -26,6 +26,8 @@ def load(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a CSV table ({error}); run `dvc repro catalogue`") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first cells for names of the lines
+        raise InputError(f"{path}: lines have more cells than the header; run `dvc repro catalogue`")
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise InputError(f"{path}: column {', '.join(missing)} is missing; expected {', '.join(COLUMNS)}")

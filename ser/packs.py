@@ -6,6 +6,7 @@ row a clip: `clip,start,frames` and whatever else its writer knows of it.
 
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import pandas as pd
@@ -59,11 +60,14 @@ def read(folder):
     try:
         index = pd.read_csv(folder / "index.csv", dtype={"clip": str, "training": str})
         frames = np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:  # of numpy's header the last two
         raise InputError(f"{folder}: not a readable pack of mels ({error}); run `dvc repro` or `dvc pull`") from None
     if missing := [column for column in COLUMNS if column not in index]:
         raise InputError(f"{folder}/index.csv: column {missing[0]} is missing; run `dvc repro` to make it again")
-    if index.frames.sum() != len(frames) or not index["clip"].is_unique:
+    if frames.dtype != np.float16 or frames.ndim != 2:
+        raise InputError(f"{folder}/frames.npy: not float16 [frames, n_mels]; run `dvc repro` to make it again")
+    ends = index.frames.cumsum()
+    if len(frames) != index.frames.sum() or (index.start != ends - index.frames).any() or not index["clip"].is_unique:
         raise InputError(f"{folder}: frames.npy and index.csv do not belong together; run `dvc repro` to make both")
     return Pack(frames, index)
 

@@ -1,6 +1,7 @@
 """Reading params.yaml: each stage asks for the keys that its entry in dvc.yaml names, and nothing else."""
 
 import difflib
+import reprlib
 from pathlib import Path
 
 import yaml
@@ -27,7 +28,7 @@ def load(path=PATH):
         values = yaml.safe_load(Path(path).read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path} not found: run this from the root of the repository") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also of dates, long numbers and deep nesting
         raise InputError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping of sections, found {type(values).__name__}")
@@ -66,7 +67,7 @@ def _describe(problem, kind, key):
     if problem["type"] == "missing":
         return f"key `{path}` is missing"
     hint = " (write 0.0001, not 1e-4: YAML reads the latter as text)" if problem["type"] == "float_type" else ""
-    return f"key `{path}`: {problem['msg']}, found {problem['input']!r}{hint}"
+    return f"key `{path}`: {problem['msg']}, found {reprlib.repr(problem['input'])}{hint}"
 
 
 def _unknown(path, known):

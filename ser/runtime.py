@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ser.errors import InputError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, what a file may hold
 _doing = ContextVar("doing", default="")
 
 
@@ -65,7 +66,9 @@ def stage(main, *arguments):
     except InputError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in FULL:
             raise
         sys.exit(f"error: no space left on the disk while writing {error.filename or 'outputs'}; "
                  "free some space and run the same command again, finished work is kept")
+    except MemoryError:
+        sys.exit("error: out of memory; free some and run the same command again, finished work is kept")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from ser import threads
+from ser import audio, threads
 from ser.catalogue import COLUMNS
 from ser.errors import InputError
 from ser.params import Section
@@ -25,7 +25,7 @@ class Corpora(Section):
 
 
 SILENCE = 1e-4  # peak, of full scale; the softest clip of RAVDESS peaks at 0.006
-BLOCK = 1 << 16  # frames decoded at a time
+BLOCK = 1 << 16  # samples decoded at a time
 
 
 def build(root: Path, names: list[str]) -> pd.DataFrame:
@@ -69,15 +69,15 @@ def measure(path: Path) -> dict[str, float | int | str]:
     """Duration in seconds, sample rate in Hz and sha256 of a file; raises InputError for useless audio."""
     try:
         with soundfile.SoundFile(path) as sound:
+            seconds, rate = audio.measured(path, sound), sound.samplerate
             peak = np.float32(0)
-            for block in sound.blocks(BLOCK, dtype="float32"):
+            for block in sound.blocks(max(1, BLOCK // sound.channels), dtype="float32"):
                 peak = np.maximum(peak, np.abs(block).max())  # NaN stays NaN
-            frames, rate = sound.frames, sound.samplerate
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: unreadable ({error.error_string})") from error
     if missing := _missing_bytes(path):
         raise InputError(f"{path}: truncated, {missing:,} bytes of audio are missing")
-    if frames == 0:
+    if not seconds:
         raise InputError(f"{path}: empty, no samples")
     if not np.isfinite(peak):
         raise InputError(f"{path}: holds samples that are not finite (NaN or infinity)")
@@ -85,7 +85,7 @@ def measure(path: Path) -> dict[str, float | int | str]:
         raise InputError(f"{path}: silent, its peak is {peak:.1e} of full scale")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"seconds": frames / rate, "sample_rate": rate, "sha256": digest}
+    return {"seconds": seconds, "sample_rate": rate, "sha256": digest}
 
 
 def _missing_bytes(path):

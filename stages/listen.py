@@ -2,8 +2,6 @@
 
 import sys
 
-import soundfile
-
 from ser import examples, params, study, vocoder
 from ser.mels import Mels
 from ser.runtime import progress, replacing, stage
@@ -18,7 +16,7 @@ def main(name):
         for emotion, mels in progress(shown.items(), f"listen-{name}", "emotion"):
             for number, mel in enumerate(mels):
                 samples = vocoder.sound(mel.T, rate, settings)
-                soundfile.write(temporary / f"{emotion}-{number}.wav", samples, rate, subtype="PCM_16")
+                (temporary / f"{emotion}-{number}.wav").write_bytes(vocoder.wav(samples, rate))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The app in a real browser, over the smallest experiment's artifacts."""
 
+import http.client
 import os
 import re
 import shutil
@@ -135,3 +136,37 @@ def test_it_fits_the_dark_and_a_phone(page, tmp_path, request):
 def test_it_listens_to_this_machine_alone(address):
     with pytest.raises(ConnectionRefusedError):  # 127.0.0.2 answers for what listens to every address
         socket.create_connection(("127.0.0.2", int(address.rpartition(":")[2])), timeout=2)
+
+
+def ask(address, method, path, **headers):
+    """The status of one request, by the path as it is."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+    connection.request(method, path, headers=headers)
+    return connection.getresponse().status
+
+
+@pytest.mark.parametrize(("origin", "status"), [(None, 101), ("http://elsewhere.example", 403)])
+def test_a_page_elsewhere_cannot_open_its_socket(address, origin, status):
+    handshake = {
+        "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": origin or address,
+    }
+    assert ask(address, "GET", "/_stcore/stream", **handshake) == status
+
+
+def test_nor_upload_without_the_token_of_a_visit(address):
+    assert ask(address, "PUT", "/_stcore/upload_file/session/file") == 403
+
+
+@pytest.mark.parametrize("path", ["/../params.yaml", "/static/../../../params.yaml", "/media/..%2f..%2fparams.yaml"])
+def test_no_path_leads_out_of_what_it_serves(address, path):
+    assert ask(address, "GET", path) == 400
+
+
+def test_the_name_of_an_upload_is_of_no_account(page, project, tmp_path):
+    before = set(project.parent.rglob("*escape*"))
+    content = speak(tmp_path / "clip.wav").read_bytes()
+    sound = {"name": "../../escape.wav", "mimeType": "audio/wav", "buffer": content}
+    page.locator("input[type=file]").first.set_input_files(sound)
+    page.get_by_text("Heard", exact=True).wait_for()
+    assert set(project.parent.rglob("*escape*")) == before == set()

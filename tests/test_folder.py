@@ -77,6 +77,7 @@ def test_what_is_wrong_is_named_and_nothing_is_left(lines, message):
         (b"", "not a CSV table in UTF-8"),
         (b"file,speaker,emotion\n\xff\xfe", "not a CSV table in UTF-8"),
         (b"file,speaker\n", "column emotion is missing"),
+        (b"file,speaker,emotion\na.wav,anna,anger,\n", "lines have more cells than the header"),
         (b"file,speaker,emotion,mood\n", "unknown column mood; known are file, speaker, emotion, sex, text, intensity"),
     ],
 )

@@ -19,7 +19,7 @@ class Mels(Dataset):
         return len(self.files)
 
     def __getitem__(self, number):
-        mel = torch.from_numpy(np.load(self.files[number]))
+        mel = torch.from_numpy(np.load(self.files[number], allow_pickle=False))
         mel = (mel - mel.mean()) / mel.std()
         image = transforms.resize(mel[None].repeat(3, 1, 1), [224, 224])
         return image, self.labels[number]

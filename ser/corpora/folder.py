@@ -67,6 +67,8 @@ def read(place: Path) -> pd.DataFrame:
         raise InputError(f"{path} is missing; it has a line a clip: {','.join(NEEDED)}") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a CSV table in UTF-8 ({error})") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first cells for names of the lines
+        raise InputError(f"{path}: lines have more cells than the header; put cells that hold a comma into quotes")
     if missing := [column for column in NEEDED if column not in table]:
         raise InputError(f"{path}: column {missing[0]} is missing; it needs {', '.join(NEEDED)}")
     if unknown := sorted(set(table) - {*NEEDED, *OPTIONAL}):
