@@ -4,7 +4,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo app report test lint bench
+.PHONY: install demo app report test lint bench trust audit sbom
 
 install: .venv/installed
 
@@ -31,3 +31,16 @@ lint: install
 bench: install
 	python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	python -m benchmarks
+
+trust: install
+	python -m trust
+
+audit: .venv/audit
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt
+
+sbom: install .venv/audit
+	.venv/audit/bin/cyclonedx-py environment .venv/bin/python -o sbom.json
+
+.venv/audit: install trust/requirements.txt
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check -r trust/requirements.txt

@@ -10,11 +10,29 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import numpy as np
 import pandas as pd
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from ser import catalogue, packs, scores, splits, study
-from tests.project import ROOT, WITNESS, commit, copy_of_the_repository, repro
+from trust.project import ROOT, WITNESS, commit, copy_of_the_repository, repro
 
 EMOTIONS = ["anger", "neutral", "sadness"]
+MORE = int(os.environ.get("SER_EXAMPLES", 1))  # times as many random cases; see trust/properties.py
+
+
+# Files that share the fixture `project`, by far the slowest.
+GRAPH = {f"tests/test_{name}.py" for name in ("app", "faults", "pipeline", "report", "sharing", "two_at_once")}
+
+
+class ByFile(LoadFileScheduling):
+    """A file's tests go to one worker; those of all files in GRAPH too."""
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return "graph" if file in GRAPH else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import yaml
 from benchmarks import __main__ as bench
 from benchmarks import scheduler
 from tests.conftest import ROOT
+from trust import __main__ as trust
+from trust import licences
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +24,21 @@ def test_the_tables_of_performance_are_those_of_the_results():
     measured = bench.DOCUMENT.read_text().partition(bench.BEGIN)[2].partition(bench.END)[0]
     assert measured == bench.tables(bench.load())
     assert set(bench.load()) == {*bench.NAMES, "study"}
+
+
+def test_the_tables_of_reliability_are_those_of_the_results():
+    measured = trust.DOCUMENT.read_text().partition(trust.BEGIN)[2].partition(trust.END)[0]
+    assert measured == trust.tables(trust.load())
+    assert set(trust.load()["properties"]["drawn"]) == {
+        "tests/test_splits.py::test_no_fold_leaks", "tests/test_splits.py::test_a_planted_leak_is_refused",
+        "tests/test_scores.py::test_metrics_agree_with_scikit_learn",
+    }
+
+
+def test_licences_of_all_that_is_used_directly_are_listed():
+    table = (ROOT / licences.DOCUMENT).read_text().partition("| package |")[2]
+    rows = dict(line.strip("| ").split(" | ") for line in table.splitlines()[2:])
+    assert list(rows) == licences.packages() and all(rows.values())
 
 
 def test_shell_in_the_guide_to_scale_parses():

@@ -7,7 +7,7 @@ import yaml
 
 from experiments.__main__ import merged
 from tests.conftest import ROOT
-from tests.project import change, copy_of_the_repository, repro
+from trust.project import change, copy_of_the_repository, repro
 
 SECTION = (ROOT / "README.md").read_text().partition("## Add a generator or a classifier\n")[2].partition("\n## ")[0]
 FILES = dict(re.findall(r"`(ser/\w+/\w+\.py)`(?:(?!```).)*```python\n(.*?)```", SECTION, re.DOTALL))

@@ -15,7 +15,7 @@ from experiments.__main__ import HERE, merged
 from ser import params
 from ser.corpora import demo
 from tests.conftest import ROOT
-from tests.project import change, copy_of_the_repository
+from trust.project import change, copy_of_the_repository
 
 NAMES = sorted(path.stem for path in [*HERE.glob("seed_*.yaml"), *HERE.glob("paper.yaml")])
 TINY = yaml.safe_load((HERE / "tiny.yaml").read_text())

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -13,10 +12,12 @@ import pytest
 import yaml
 from sklearn.metrics import balanced_accuracy_score
 
-from tests.project import ENVIRONMENT, call, change, commit, copy_of_the_repository, repro
+from trust import faults
+from trust.project import call, change, commit, copy_of_the_repository, repro
 
-RESULTS = ["metrics/compare.json", "metrics/details.json", "plots/ua.png"]
-RESULTS += [f"metrics/predictions/{arm}.csv" for arm in ("baseline", "masked", "diffusion")]
+ARMS = "baseline", "masked", "diffusion"
+RESULTS = [f"{place}.{kind}" for arm in ARMS for place, kind in ((f"metrics/predictions/{arm}", "csv"),
+                                                                 (f"models/arms/{arm}", "safetensors"))]
 
 
 def test_nothing_changed_runs_nothing(project):
@@ -100,18 +101,18 @@ def test_a_clone_pulls_everything_derived_and_runs_nothing(project):
 
 def test_a_killed_stage_goes_on_and_the_same_seed_gives_the_same_bytes(project, tmp_path):
     again = copy_of_the_repository(tmp_path / "again")
-    running = subprocess.Popen(
-        ["dvc", "repro"], cwd=again, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.DEVNULL
-    )
+    running = faults.start(again, "retrain")
     deadline = time.monotonic() + 300
     while not list(again.glob("data/units/baseline/*/0-0")):
         assert running.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
+    running.communicate()
     assert not (again / "models/arms/baseline.safetensors").exists()
 
-    assert "baseline: going on, 1 of 2 folds were finished before" in call("dvc", "repro", cwd=again)
+    assert "baseline: going on, 1 of 2 folds were finished before" in call(
+        "dvc", "repro", "train", "retrain", cwd=again
+    )
     for name in RESULTS:
         assert (again / name).read_bytes() == (project / name).read_bytes(), name
     assert not list(again.rglob("*.part")) and not list(again.glob("data/units/*"))

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.project import ENVIRONMENT, call, commit
+from trust.project import ENVIRONMENT, call, commit
 
 asyncssh = pytest.importorskip("asyncssh", reason="pip install 'dvc[ssh,s3]' 'moto[server]' to test remotes")
 boto3 = pytest.importorskip("boto3")

@@ -5,7 +5,7 @@ import re
 import nbformat
 from nbclient import NotebookClient
 
-from tests.project import call
+from trust.project import call
 
 
 def test_the_report_needs_no_other_file(project):

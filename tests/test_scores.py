@@ -14,6 +14,8 @@ from sklearn.metrics import (
 
 from ser import scores
 from ser.errors import InputError
+from tests.conftest import MORE
+from trust import simulations
 
 EMOTIONS = ["anger", "fear", "neutral", "sadness"]
 
@@ -44,7 +46,7 @@ def fabricate(arms=("baseline", "masked", "diffusion"), speakers=(("emodb", 6), 
 
 
 @given(st.lists(st.tuples(st.sampled_from(EMOTIONS), st.sampled_from(EMOTIONS)), min_size=1, max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * MORE, deadline=None)
 def test_metrics_agree_with_scikit_learn(pairs):
     true, predicted = map(list, zip(*pairs))
     clips = [f"c{i}" for i in range(len(pairs))]
@@ -87,37 +89,15 @@ def test_resamples_keep_the_size_of_each_corpus():
     assert draws.mean(axis=0) == pytest.approx(np.ones(14), abs=0.2)
 
 
-def two_emotions(first, second, clips=20):
-    """Confusions [speakers, 2, 2] from the number of clips recognised of each emotion."""
-    return np.stack([first, clips - first, clips - second, second], axis=1).reshape(-1, 2, 2)
-
-
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
-    """Speakers differ in skill and 0.6 is the truth; percentile intervals are known to run a little short."""
-    rng = np.random.default_rng(3)
-    covered = []
-    for _ in range(300):
-        right = rng.binomial(20, rng.beta(6, 4, size=(30, 2)))
-        draws = scores.resample(["emodb"] * 30, 400, rng)
-        ua = scores.metrics(np.tensordot(draws, two_emotions(right[:, 0], right[:, 1]), 1))["ua"]
-        low, high = np.percentile(ua, [2.5, 97.5])
-        covered.append(low <= 0.6 <= high)
-    assert 0.90 <= np.mean(covered) <= 0.98
+    assert 0.90 <= simulations.coverage(300, np.random.default_rng(3)) <= 0.98
 
 
 def test_permutation_p_is_uniform_under_the_null_and_small_for_a_real_effect():
-    rng = np.random.default_rng(1)
-    null, effect = [], []
-    for _ in range(300):
-        right = rng.binomial(20, rng.beta(6, 4, size=(3, 16)))
-        right[2] = np.minimum(20, right[2] + 6)
-        counts = [two_emotions(row, row) for row in right]
-        signs = rng.choice([-1, 1], size=(300, 16))
-        null.append(scores.permutation_p(counts[0], counts[1], signs))
-        effect.append(scores.permutation_p(counts[2], counts[1], signs))
+    null = simulations.p_values(300, np.random.default_rng(1))
     assert np.mean(null) == pytest.approx(0.5, abs=0.06)
-    assert np.mean(np.array(null) <= 0.05) == pytest.approx(0.05, abs=0.03)
-    assert np.median(effect) < 0.01
+    assert np.mean(null <= 0.05) == pytest.approx(0.05, abs=0.03)
+    assert np.median(simulations.p_values(300, np.random.default_rng(2), gain=6)) < 0.01
 
 
 def test_permutation_p_equals_swapping_the_confusions():

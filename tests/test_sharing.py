@@ -7,7 +7,7 @@ import shutil
 import pytest
 import yaml
 
-from tests.project import call
+from trust.project import call
 
 KNOB = "arms.masked.masking.time"
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ser import splits
 from ser.errors import InputError
+from tests.conftest import MORE
 
 PROTOCOLS = ["speaker", "loso", "text", "speaker_text", "cross_corpus", "random"]
 APART = {
@@ -63,7 +64,7 @@ def parts(split, table, repeat, fold):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @given(table=catalogues(), folds=st.integers(2, 3), repeats=st.integers(1, 2), seed=st.integers(0, 1000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15 * MORE, deadline=None)
 def test_no_fold_leaks(protocol, table, folds, repeats, seed):
     assume(protocol != "cross_corpus" or table.corpus.nunique() > 1)
     split = splits.make(table, split_settings(protocol, folds=folds, repeats=repeats, seed=seed))
@@ -82,6 +83,28 @@ def test_no_fold_leaks(protocol, table, folds, repeats, seed):
             assert not test & (train | validation)
         for column in ["sha256", *(["speaker"] if protocol != "random" else [])]:
             assert not set(roles["train"][column]) & set(roles["validation"][column])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@given(table=catalogues(), seed=st.integers(0, 1000), data=st.data())
+@settings(max_examples=15 * MORE, deadline=None)
+def test_a_planted_leak_is_refused(protocol, table, seed, data):
+    assume(protocol != "cross_corpus" or table.corpus.nunique() > 1)
+    split = splits.make(table, split_settings(protocol, seed=seed))
+    tested = data.draw(st.sampled_from(list(split.index[split["role"] == "test"])), "tested")
+    row = split.loc[tested]
+    same_fold = split[(split["repeat"] == row["repeat"]) & (split["fold"] == row["fold"])]
+    trained = data.draw(st.sampled_from(list(same_fold["clip"][same_fold["role"] == "train"])), "trained")
+    leak = data.draw(st.sampled_from(["moved", "added", "sha256", *APART[protocol]]), "leak")
+    if leak == "moved":
+        split.loc[tested, "role"] = "train"
+    elif leak == "added":
+        split = pd.concat([split, pd.DataFrame([{**row, "role": "train"}])], ignore_index=True)
+    else:
+        shared = table.set_index("clip")[leak][trained]
+        table.loc[table["clip"] == row["clip"], leak] = shared
+    with pytest.raises(InputError, match="split: clip"):
+        splits.check(split, table, protocol)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

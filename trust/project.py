@@ -12,7 +12,11 @@ import yaml
 from experiments.__main__ import merged
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "OMP_NUM_THREADS": "1",  # the same bytes whatever the machine, and several projects at a time
+}
 # Loaded by every Python process of the first run: notes which of our data each stage opens for reading.
 WITNESS = """
 import os, sys
