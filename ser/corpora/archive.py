@@ -25,7 +25,7 @@ import urllib3
 from tqdm import tqdm
 
 from ser.errors import InputError
-from ser.runtime import progress
+from ser.runtime import FULL, progress
 
 DOWNLOADS = Path("data/downloads")
 CHUNK = 1 << 16  # bytes
@@ -206,7 +206,7 @@ def _attempt(source, part):
             raise InputError(_advice(source, part, _reason(error))) from error
         return _reason(error)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in FULL:
             raise
         raise InputError(
             f"no space left on the disk for {part}; free some space and run the same command again, "

@@ -11,7 +11,6 @@ roughness (its cycle counter) and, through a volume that leaves headroom, automa
 """
 
 import ctypes
-import errno
 import hashlib
 import io
 import shutil
@@ -26,7 +25,7 @@ import soundfile
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from ser.errors import InputError
-from ser.runtime import progress
+from ser.runtime import FULL, progress
 
 SAMPLE_RATE = 22050
 
@@ -165,7 +164,7 @@ class Synthesiser:
                 if rate != SAMPLE_RATE:
                     raise OSError(f"espeak_Initialize returned {rate}, not the sample rate {SAMPLE_RATE}")
             except (ImportError, AttributeError, OSError) as error:
-                if getattr(error, "errno", None) == errno.ENOSPC:
+                if getattr(error, "errno", None) in FULL:
                     raise
                 raise _unusable(error) from error
             undo.callback(self._library.espeak_Terminate)
