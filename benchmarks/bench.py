@@ -6,7 +6,6 @@ A result is a dict with `what`, `command`, `machine`, `versions` and `rows`; a r
 
 import argparse
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -14,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from ser.runtime import replacing
+from benchmarks import measured
 
 
 def machine():
@@ -106,8 +105,6 @@ def report(main):
 
 def save(path, result):
     """Write a result as JSON and print it."""
-    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
-    print(text, end="")
+    print(measured.as_json(result), end="")
     if path is not None:
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        measured.write(path, result)

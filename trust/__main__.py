@@ -4,12 +4,11 @@
 """
 
 import json
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
-from ser.runtime import replacing
+from benchmarks.measured import run, show, table
 from trust import faults
 
 PARTS = {
@@ -20,20 +19,11 @@ PARTS = {
 }
 RESULTS, DOCUMENT = Path("trust/results"), Path("docs/reliability.md")
 SURVIVED = {True: "the same bytes", False: "**not** the same bytes"}
-BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
 
 def main(parts):
-    failed = []
-    for part in parts or PARTS:
-        print(f"trust: {part}", flush=True)
-        command = [sys.executable, "-m", f"trust.{part}", "--out", RESULTS / f"{part}.json", *PARTS[part]]
-        if subprocess.run(command).returncode:
-            failed.append(part)
-    text = DOCUMENT.read_text()
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    with replacing(DOCUMENT) as temporary:
-        temporary.write_text(before + BEGIN + tables(load()) + END + after)
+    failed = run("trust", {part: PARTS[part] for part in parts or PARTS}, RESULTS)
+    show(DOCUMENT, tables(load()))
     if failed:
         sys.exit(f"not passed: {', '.join(failed)}")
 
@@ -51,10 +41,10 @@ def tables(results):
         cases = [case for case in strikes if case["fault"] == fault]
         said = Counter(case["said"].partition(";")[0].partition(" while ")[0] for case in cases if case["struck"])
         rows.append([fault, len(cases), sum(case["struck"] for case in cases), sum(map(faults.survived, cases)),
-                     f"{said.most_common(1)[0][0]}" if any(said) else ""])
+                     said.most_common(1)[0][0] if any(said) else ""])
     parts = [
         f"### Faults in each of {len(stages)} stages\n",
-        _table("fault | injected | stopped the stage | survived | what the stage most often said", rows),
+        table("fault | injected | stopped the stage | survived | what the stage most often said", rows),
         f"Seed {results['faults']['seed']}. Survived: `dvc repro` then completes, and every file is that "
         "of an undisturbed run, byte for byte, none beside them, DVC's cache sound. A fault that did not stop its "
         "stage came too late, or met a file that it did not need.\n",
@@ -63,31 +53,26 @@ def tables(results):
         *(f"The whole graph from nothing, ended by SIGKILL or SIGTERM {storm['stops']} times until it was through: "
           f"{SURVIVED[faults.survived(storm)]}, {len(storm['remedies'])} remedies.\n" for storm in storms),
         "### Hostile and broken input\n",
-        _table("what is read | inputs | read | refused | memory, MiB", [
+        table("what is read | inputs | read | refused | memory, MiB", [
             [name, found["read"] + found["refused"], found["read"], found["refused"], found["memory MiB"]]
             for name, found in results["fuzz"]["targets"].items()
         ]),
         "Each in a process that may take 2 GiB beyond its modules. Memory: the most that it took beyond them.\n",
         "### Properties of the evaluation\n",
-        _table("property | random cases", [
+        table("property | random cases", [
             [f"`{name}`", f"{count:,}"] for name, count in results["properties"]["drawn"].items()
         ]),
         f"In {results['properties']['studies']:,} simulated studies of known truth, 95 % intervals over speakers hold "
         f"it in {100 * results['properties']['coverage']:.1f} %, and the paired test finds a difference where there is "
         f"none (p ≤ 0.05) in {100 * results['properties']['false alarms']:.1f} %.\n",
         "### Determinism\n",
-        _table("same seed, but | bytes | largest difference of a probability | clips recognised otherwise | UA", [
+        table("same seed, but | bytes | largest difference of a probability | clips recognised otherwise | UA", [
             [name, "the same" if found["same bytes"] else "others", found["probability"],
              f"{found['other emotion']} of {found['clips']}", f"{100 * found['ua']:+.1f} points"]
             for name, found in results["determinism"].items()
         ]),
     ]
     return "\n".join(parts)
-
-
-def _table(header, rows):
-    lines = [header, "|".join(["---"] * (header.count("|") + 1)), *(" | ".join(map(str, row)) for row in rows)]
-    return "".join(f"| {line} |\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ process, over ranks, with more threads, and as a processor without AVX-512 compu
 
 import argparse
 import io
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 from sklearn.metrics import balanced_accuracy_score
 
+from benchmarks import measured
 from trust import project
 
 OUTPUTS = "metrics/predictions/baseline.csv", "models/arms/baseline.safetensors"
@@ -59,8 +59,7 @@ def main():
             found = trained(folder, **environment)
             results[name] = {"same bytes": found == reference, **difference(found[0], reference[0])}
             print(name, results[name], flush=True)
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps(results, indent=1) + "\n")
+    measured.write(chosen.out, results)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from ser.runtime import replacing
+from benchmarks import measured
 from trust import project
 
 SABOTAGE = project.ROOT / "trust/sabotage"
@@ -224,19 +224,14 @@ def main():
         for case in pool.map(one, [case for case in cases if case not in done]):
             print(json.dumps(case), flush=True)
             result["strikes"].append(case)
-            save(result, chosen.out)
+            measured.write(chosen.out, result)
         for case in pool.map(again, range(len(result["storms"]), chosen.storms)):
             print(json.dumps(case), flush=True)
             result["storms"].append(case)
-            save(result, chosen.out)
+            measured.write(chosen.out, result)
     failed = [case for case in [*result["strikes"], *result["storms"]] if not survived(case)]
     print(f"{len(result['strikes'])} faults, {len(result['storms'])} storms, {len(failed)} not survived")
     return bool(failed)
-
-
-def save(result, path):
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks import measured
 from ser import audio, catalogue, exported, mels, packs, params, recogniser, schema, scores, splits, store, survey
 from ser.classifiers import ClassifierSettings
 from ser.corpora import archive, emodb, folder, ravdess
@@ -439,9 +440,7 @@ def main():
         else:
             results[name] = json.loads(done.stdout.splitlines()[-1])
     if chosen.out:
-        chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        result = {"examples": chosen.examples, "targets": results, "failed": failed}
-        chosen.out.write_text(json.dumps(result, indent=1) + "\n")
+        measured.write(chosen.out, {"examples": chosen.examples, "targets": results, "failed": failed})
     return bool(failed)
 
 

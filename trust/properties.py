@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import measured
 from trust import simulations
 from trust.project import ROOT
 
@@ -43,8 +43,7 @@ def main():
         "coverage": simulations.coverage(STUDIES, rng),
         "false alarms": float((simulations.p_values(STUDIES, rng) <= 0.05).mean()),
     }
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps(result, indent=1) + "\n")
+    measured.write(chosen.out, result)
     return done.returncode
 
 
