@@ -6,6 +6,7 @@ import torch
 
 from ser import compute, denoising, params, store
 from ser.batches import Normaliser
+from ser.packs import FLOOR_DB
 
 SEED = 0  # the same clip sounds the same again
 
@@ -21,7 +22,7 @@ def load(name, study):
 
     def enhance(mel, emotion, strength):
         """The first `frames` of the clip, of as many as the generator makes; shorter ones end in silence."""
-        crop = torch.full((len(mel), fitted.frames), -80.0)
+        crop = torch.full((len(mel), fitted.frames), FLOOR_DB)
         length = min(fitted.frames, mel.shape[1])
         crop[:, :length] = torch.from_numpy(mel[:, :length])
         number = torch.tensor([study.emotions.index(emotion)])

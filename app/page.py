@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.runtime.media_file_storage import MediaFileStorageError
 
 from app import enhancing, pictures
-from ser import audio, examples, params, scores, study, vocoder
+from ser import examples, params, scores, study, vocoder
 from ser.errors import InputError
 from ser.exported import FOLDER
 from ser.mels import Mels
@@ -79,13 +79,9 @@ def sound(mel, rate, settings):
 
 def show(place, mel, recording=None):
     """A mel with its sound: the recording, or what the vocoder makes of it."""
-    settings, rate = mel_settings(), params.read("audio.sample_rate", int)
+    settings, rate = params.read("mels", Mels), params.read("audio.sample_rate", int)
     place.pyplot(pictures.spectrogram(mel, rate, settings, theme()), width="stretch")
     place.audio(recording or sound(mel, rate, settings))
-
-
-def mel_settings():
-    return params.read("mels", Mels)
 
 
 def theme():
@@ -126,11 +122,11 @@ def your_clip():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "clip"
             path.write_bytes(file.getvalue())
-            mel = model.mel(path, LONGEST)
-            samples = audio.load(path, model.audio)
+            samples = model.samples(path, LONGEST)
     except InputError as error:
         st.error(f"This clip cannot be used: {str(error).partition(': ')[2] or error}.")
         return
+    mel = model.mel(samples)
     probabilities = dict(zip(model.emotions, model.probabilities(mel).tolist(), strict=True))
     best = max(probabilities, key=probabilities.get)
     rate = model.audio.sample_rate

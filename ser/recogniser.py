@@ -50,8 +50,8 @@ class Recogniser:
                 "export`, or take that of the demo with `dvc exp apply demo`"
             ) from None
 
-    def mel(self, path, longest=LONGEST):
-        """The mel spectrogram float32 `[n_mels, frames]` of a sound file, in dB below its peak.
+    def samples(self, path, longest=LONGEST):
+        """The samples float32 `[n]` of a sound file, as ser.audio.load prepares them.
 
         Raises InputError for a file that is not sound, silent, or longer than `longest` seconds.
         """
@@ -62,7 +62,10 @@ class Recogniser:
             raise InputError(f"{path}: not a readable sound file ({why})") from None
         if seconds > longest:
             raise InputError(f"{path}: lasts {seconds:,.0f} s; up to {longest:g} s are taken, cut it into pieces")
-        samples = audio.load(path, self.audio)
+        return audio.load(path, self.audio)
+
+    def mel(self, samples):
+        """Their mel spectrogram float32 `[n_mels, frames]`, in dB below its peak."""
         return mels.melspectrogram(samples, self.audio.sample_rate, self.mels).T
 
     @torch.inference_mode()
@@ -73,7 +76,7 @@ class Recogniser:
 
     def __call__(self, path):
         """`{emotion: probability}` of a sound file."""
-        return dict(zip(self.emotions, self.probabilities(self.mel(path)).tolist(), strict=True))
+        return dict(zip(self.emotions, self.probabilities(self.mel(self.samples(path))).tolist(), strict=True))
 
 
 def crops(mel, size):

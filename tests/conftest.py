@@ -17,8 +17,6 @@ from trust.project import ROOT, WITNESS, commit, copy_of_the_repository, repro
 
 EMOTIONS = ["anger", "neutral", "sadness"]
 MORE = int(os.environ.get("SER_EXAMPLES", 1))  # times as many random cases; see trust/properties.py
-
-
 # Files that share the fixture `project`, by far the slowest.
 GRAPH = {f"tests/test_{name}.py" for name in ("app", "faults", "pipeline", "report", "sharing", "two_at_once")}
 
