@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -30,10 +30,20 @@ def replacing(path):
     try:
         yield temporary
         if temporary.is_dir():
-            _remove(path)
+            remove(path)
         os.replace(temporary, path)
     finally:
         _remove(temporary)
+
+
+def remove(path):
+    """Remove a file or a folder so that under its own name it is there whole or not at all, even if removal fails
+    half-way; what is then left under another name goes with the next call."""
+    doomed = path.with_name(f".{path.name}.old")
+    _remove(doomed)
+    with suppress(FileNotFoundError):
+        os.replace(path, doomed)
+    _remove(doomed)
 
 
 def _remove(path):

@@ -3,13 +3,12 @@ stopped goes on with the units that are missing."""
 
 import hashlib
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
 from ser import ranks
 from ser.errors import InputError
-from ser.runtime import doing, replacing
+from ser.runtime import doing, remove, replacing
 
 ROOT = Path("data/units")
 
@@ -62,7 +61,7 @@ def run(name, folds, work, settings, files, gather, together=False):
                     _finish(fold, folder, work)
     if not ranks.launched():
         gather([folder for _, folder in units])
-        shutil.rmtree(ROOT / name)
+        remove(ROOT / name)
 
 
 def _finish(fold, folder, work):

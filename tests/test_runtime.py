@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ser.errors import InputError
-from ser.runtime import progress, replacing, stage
+from ser.runtime import progress, remove, replacing, stage
 from tests.conftest import ROOT
 
 
@@ -88,6 +88,27 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     with replacing(tmp_path / "out") as temporary:
         write(temporary, "folder", "later")
     assert tree(tmp_path) == written("folder", "later")
+
+
+def test_a_removal_that_fails_half_way_leaves_nothing_under_the_name(tmp_path, monkeypatch):
+    for name in "abc":
+        write(tmp_path / name, "folder", name)
+
+    def fails(folder):
+        next(folder.iterdir()).unlink()
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", fails)
+        with pytest.raises(MemoryError):
+            remove(tmp_path / "a")
+        with pytest.raises(MemoryError), replacing(tmp_path / "b") as temporary:
+            write(temporary, "folder", "new")
+    assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
+    remove(tmp_path / "a")
+    with replacing(tmp_path / "b") as temporary:
+        write(temporary, "folder", "new")
+    assert tree(tmp_path) == {"b/new": "new", "c/c": "c"}
 
 
 def test_folders_above_are_made(tmp_path):

@@ -148,6 +148,20 @@ def test_a_missing_input_says_what_to_do():
         finish(work([]))
 
 
+def test_a_removal_that_fails_half_way_does_not_leave_what_looks_finished(monkeypatch):
+    def fails(folder):
+        next(folder.rglob("second")).unlink()
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", fails)
+        with pytest.raises(MemoryError):
+            finish(work([]))
+    assert finish(work(done := [])) == ALL
+    assert done == [0, 1, 2]
+    assert list(units.ROOT.iterdir()) == []
+
+
 def test_folds_may_be_added_later(capsys):
     finish(work([]), folds=FOLDS[:1], stop=True)
     assert capsys.readouterr().out == ""

@@ -225,6 +225,9 @@ def main():
             print(json.dumps(case), flush=True)
             result["strikes"].append(case)
             measured.write(chosen.out, result)
+            if not survived(case):
+                pool.shutdown(cancel_futures=True)
+                raise SystemExit("error: not survived, and what is left is no project to strike again")
         for case in pool.map(again, range(len(result["storms"]), chosen.storms)):
             print(json.dumps(case), flush=True)
             result["storms"].append(case)
