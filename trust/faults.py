@@ -32,7 +32,7 @@ FAULTS = {
     "disk full in the middle of a file": "limit",
     "out of memory at a change of a file": "memory",
 }
-APART = (".git", ".dvc", "__pycache__")
+APART = (".git", ".dvc", "__pycache__", "results")  # results: of benchmarks and of this
 
 
 def undisturbed(folder):
