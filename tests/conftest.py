@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from itertools import product
@@ -10,23 +11,29 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from xdist.scheduler import LoadFileScheduling
 
 from ser import catalogue, packs, scores, splits, study
+from ser.runtime import replacing
 from trust.project import ROOT, WITNESS, commit, copy_of_the_repository, repro
 
 EMOTIONS = ["anger", "neutral", "sadness"]
 MORE = int(os.environ.get("SER_EXAMPLES", 1))  # times as many random cases; see trust/properties.py
-# Files that share the fixture `project`, by far the slowest.
-GRAPH = {f"tests/test_{name}.py" for name in ("app", "faults", "pipeline", "report", "sharing", "two_at_once")}
+# Files that use the fixture `project`, by far the slowest, in two groups.
+GROUPS = {
+    f"tests/test_{name}.py": number
+    for number, names in enumerate([("app", "pipeline", "report"), ("faults", "sharing", "two_at_once")])
+    for name in names
+}
 
 
 class ByFile(LoadFileScheduling):
-    """A file's tests go to one worker; those of all files in GRAPH too."""
+    """A file's tests go to one worker; those of all files of a group too, which share one project."""
 
     def _split_scope(self, nodeid):
         file = super()._split_scope(nodeid)
-        return "graph" if file in GRAPH else file
+        return f"group {GROUPS[file]}" if file in GROUPS else file
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -119,10 +126,15 @@ def toy(table, mels, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """A repository in which the whole graph has run."""
-    folder = copy_of_the_repository(tmp_path_factory.mktemp("first") / "project")
-    (folder.parent / "sitecustomize.py").write_text(WITNESS)
-    witness = {"PYTHONPATH": str(folder.parent), "WITNESSED": str(folder.parent / "witnessed.tsv")}
-    assert "train@baseline" in repro(folder, **witness)
-    commit(folder)
-    return folder
+    """A repository in which the whole graph has run: one worker runs it, each has a copy."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "first"
+    with FileLock(f"{place}.lock"):
+        if not place.exists():
+            with replacing(place) as building:
+                folder = copy_of_the_repository(building / "project")
+                (building / "sitecustomize.py").write_text(WITNESS)
+                witness = {"PYTHONPATH": str(building), "WITNESSED": str(building / "witnessed.tsv")}
+                assert "train@baseline" in repro(folder, **witness)
+                commit(folder)
+    return shutil.copytree(place, tmp_path_factory.mktemp("own") / "first", symlinks=True) / "project"

@@ -21,7 +21,8 @@ def test_the_report_needs_no_other_file(project):
     (project / "report.html").unlink()
 
 
-def test_the_notebook_runs_from_end_to_end(project):
+def test_the_notebook_runs_from_end_to_end(project, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # which streamlit sets for all that this process starts
     notebook = nbformat.read(project / "notebooks/crisp_dm.ipynb", as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(project / "notebooks")}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
