@@ -41,6 +41,7 @@ audit: .venv/audit
 sbom: install .venv/audit
 	.venv/audit/bin/cyclonedx-py environment .venv/bin/python -o sbom.json
 
-.venv/audit: install trust/requirements.txt
+.venv/audit: .venv/installed trust/requirements.txt
 	$(PYTHON) -m venv .venv/audit
 	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check -r trust/requirements.txt
+	touch $@
