@@ -53,6 +53,14 @@ class Clips:
         crops = torch.where(inside[:, :, None], self.frames[index].float(), FLOOR_DB)
         return crops.transpose(1, 2).unsqueeze(1)
 
+    def covering(self, size):
+        """Crops that cover every clip, as few as do, evenly spread; one alone is the centre: the numbers of their clips
+        and their positions, both `[crops]`, in order of the clips."""
+        count = (self.length / size).ceil().long()
+        which = torch.arange(len(self), device=self.start.device).repeat_interleave(count)
+        place = torch.arange(len(which), device=self.start.device) - (count.cumsum(0) - count)[which]
+        return which, torch.where(count[which] > 1, place / (count[which] - 1).clamp(min=1), 0.5)
+
     def random_crops(self, which, size, generator):
         position = torch.rand(len(which), generator=generator).to(self.start.device)
         return self.crops(which, size, position)

@@ -67,14 +67,16 @@ def build(settings, n_mels, emotions, seed):
 
 @torch.inference_mode()
 def evaluate(model, normalise, clips, frames, precision, embed=False, batch=128):
-    """What `model` makes of the centre crop of every clip: logits `[clips, emotions]`, or embeddings `[clips, width]`,
-    float32 on the CPU."""
+    """What `model` makes of every clip, the mean over the crops that cover it: logits `[clips, emotions]`, or embeddings
+    `[clips, width]`, float32 on the CPU."""
     model.eval()
     function = model.embed if embed else model
-    device = clips.start.device
+    which, position = clips.covering(frames)
     outputs = []
-    for which in torch.arange(len(clips), device=device).split(batch):
-        mels = normalise(clips.crops(which, frames, 0.5)).contiguous(memory_format=torch.channels_last)
-        with compute.autocast(device, precision):
+    for some, places in zip(which.split(batch), position.split(batch)):
+        mels = normalise(clips.crops(some, frames, places)).contiguous(memory_format=torch.channels_last)
+        with compute.autocast(which.device, precision):
             outputs.append(function(mels).float().cpu())
-    return torch.cat(outputs)
+    outputs, which = torch.cat(outputs), which.cpu()
+    total = torch.zeros(len(clips), outputs.shape[1]).index_add_(0, which, outputs)
+    return total / which.bincount(minlength=len(clips))[:, None]

@@ -2,11 +2,14 @@
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ser import compute
 from ser.classifiers import evaluate
@@ -17,6 +20,8 @@ from ser.runtime import progress
 
 class Training(Section):
     epochs: int = Field(gt=0)
+    ema: float = Field(ge=0, lt=1)
+    mixup: float = Field(ge=0)
     batch: int = Field(gt=1)
     optimiser: Literal["adam", "adamw"]
     learning_rate: float = Field(gt=0)
@@ -67,19 +72,24 @@ def fit(
     log,           # called with a dict of figures after every epoch
 ):
     """Train `model` and leave it with the weights of the epoch with the best validation UA, or of the last without
-    validation clips; return that epoch.
+    validation clips; return that epoch. The weights that are judged and kept are averages over updates, the older ones
+    fading by `settings.ema` an update.
 
     An epoch is as many updates as the real clips fill batches, so the schedule of an arm with synthetic clips has as
     many updates as that of one without. Training ends early after `settings.patience` epochs without a better one.
+    With `settings.mixup` the clips of every batch are mixed in pairs, in a proportion from a Beta distribution with
+    that parameter (Zhang et al. 2018, arXiv 1710.09412).
     """
     device = sources.real.start.device
-    generator = compute.generator(seed)
+    generator, proportions = compute.generator(seed), np.random.default_rng(seed)
     torch.manual_seed(seed)
     model.to(device)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
     optimiser = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser](
         model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     updates = max(1, len(sources.real) // settings.batch)
+    cross_entropy = partial(F.cross_entropy, label_smoothing=settings.label_smoothing)
     schedule = compute.warmup_cosine(optimiser, updates * settings.epochs)
     clips, batches = sources.clips(), sources.batches(settings.batch, generator)
     best, best_state, best_epoch = (-1.0, 0.0), None, 0
@@ -89,37 +99,41 @@ def fit(
         total = torch.zeros((), device=device)
         for _ in range(updates):
             which = next(batches).to(device)
-            mels = normalise(clips.random_crops(which, frames, generator))
-            mels = mask(mels, masking, generator)
-            mels = mels.contiguous(memory_format=torch.channels_last)
+            mels = normalise(clips.random_crops(which, masking.reach(frames), generator))
+            mels = mask(mels, frames, masking, generator)
+            if settings.mixup:
+                first = float(proportions.beta(settings.mixup, settings.mixup))
+                mels = first * mels + (1 - first) * mels.flip(0)
             with compute.autocast(device, settings.precision):
-                logits = model(mels)
-            loss = F.cross_entropy(
-                logits.float(), clips.emotion[which], label_smoothing=settings.label_smoothing
-            )
+                logits = model(mels.contiguous(memory_format=torch.channels_last)).float()
+            emotion = clips.emotion[which]
+            loss = cross_entropy(logits, emotion)
+            if settings.mixup:
+                loss = first * loss + (1 - first) * cross_entropy(logits, emotion.flip(0))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
+            average.update_parameters(model)
             total += loss.detach()
             bar.update(len(which))
         figures = {"train_loss": total.item() / updates}
         if validation is None:
             log(figures)
             continue
-        logits = evaluate(model, normalise, validation, frames, settings.precision)
+        logits = evaluate(average.module, normalise, validation, frames, settings.precision)
         validation_loss = F.cross_entropy(logits, validation.emotion.cpu()).item()
         figures["validation_loss"] = validation_loss
         figures["validation_ua"] = mean_recall(logits.argmax(1), validation.emotion.cpu())
         log(figures)
         score = figures["validation_ua"], -validation_loss
         if score > best:
-            best, best_state, best_epoch = score, copy.deepcopy(model.state_dict()), epoch
+            best, best_state, best_epoch = score, copy.deepcopy(average.module.state_dict()), epoch
         if epoch - best_epoch >= settings.patience:
             break
     bar.close()
     if validation is None:
-        return epoch
+        best_state, best_epoch = average.module.state_dict(), epoch
     model.load_state_dict(best_state)
     return best_epoch
 
