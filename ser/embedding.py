@@ -1,9 +1,10 @@
 """Emotion embeddings: what a fold's own baseline classifier makes of that fold's training clips, as the condition for
-generators (Kim & Lee 2024, section 3: the penultimate layer of the emotion classifier)."""
+generators (Kim & Lee 2024, section 3: the penultimate layer of the emotion classifier); and which drawn clips it
+recognises."""
 
 import torch
 
-from ser import classifiers, store
+from ser import batches, classifiers, store
 from ser.batches import Normaliser
 
 
@@ -21,6 +22,19 @@ def features(fold, clips, settings, emotions, precision):
     """Penultimate features `[clips, width]` by the fold's classifier."""
     net, normalise = classifier(fold, settings, emotions, clips.start.device)
     return classifiers.evaluate(net, normalise, clips, settings.frames, precision, embed=True)
+
+
+def recogniser(fold, settings, emotions, precision, device):
+    """A function of mels `[clips, n_mels, frames]` in dB and the number of an emotion: those of the mels that the
+    fold's classifier recognises as that emotion, judged by their centre crops, in the same order."""
+    net, normalise = classifier(fold, settings, emotions, device)
+
+    def recognised(mels, emotion):
+        clips = batches.whole(mels.to(device), torch.full((len(mels),), emotion, device=device))
+        logits = classifiers.evaluate(net, normalise, clips, settings.frames, precision)
+        return mels[logits.argmax(1) == emotion]
+
+    return recognised
 
 
 def standardise(features):

@@ -69,5 +69,6 @@ def _generator(module):
     class Generator(params.Section):
         fit: module.Fit
         sample: module.Sample
+        recognised: bool
 
     return Generator

@@ -1,4 +1,6 @@
-"""Synthetic mels of every emotion and fold, packed like real ones, in dB: data/synthetic/GENERATOR."""
+"""Synthetic mels of every emotion and fold, packed like real ones, in dB: data/synthetic/GENERATOR.
+
+They are kept as drawn, or only where the fold's own baseline recognises the emotion that they were drawn for."""
 
 import importlib
 import sys
@@ -6,15 +8,22 @@ import sys
 import torch
 from pydantic import NonNegativeInt
 
-from ser import compute, packs, params, store, study, units
+from ser import compute, embedding, packs, params, store, study, units
 from ser.batches import Normaliser
+from ser.classifiers import ClassifierSettings
+from ser.errors import InputError
 from ser.runtime import progress, stage
+
+ROUNDS = 20  # of `count` clips each, out of which the baseline must recognise `count`
 
 
 def main(name):
     generator = importlib.import_module(f"ser.generators.{name}")
     fitted = params.read(f"generators.{name}.fit", generator.Fit)
     settings = params.read(f"generators.{name}.sample", generator.Sample)
+    only_recognised = params.read(f"generators.{name}.recognised", bool)
+    classifier = params.read("classifier", ClassifierSettings)
+    precision = params.read("training.precision", compute.Precision)
     seed = params.read("seed", NonNegativeInt)
     real = study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
     device = compute.device()
@@ -25,13 +34,34 @@ def main(name):
         normalise = Normaliser(state.pop("mean"), state.pop("std"))
         emotion = torch.tensor([real.emotions.index(real.emotion[clip]) for clip in fold.train])
 
+        if only_recognised:
+            recognised = embedding.recogniser(fold, classifier, len(real.emotions), precision, device)
+
+        def draw(number, turn=0):
+            own = compute.derive_seed(seed, fold.repeat, fold.fold, 3, number + turn * len(real.emotions))
+            mels = generator.sample(
+                state, len(normalise.mean), number, embeddings[emotion == number], fitted, settings,
+                compute.generator(own), device,
+            )
+            return normalise.to_db(mels[:, 0])
+
+        def draw_recognised(number, label):
+            kept = []
+            for turn in range(ROUNDS):
+                kept.extend(recognised(draw(number, turn), number))
+                if len(kept) >= settings.count:
+                    return kept[: settings.count]
+            raise InputError(
+                f"params.yaml: key `generators.{name}.recognised`: the baseline of repeat {fold.repeat} fold "
+                f"{fold.fold} recognised {len(kept)} of {ROUNDS * settings.count} clips that {name} drew for {label}, "
+                f"{settings.count} are wanted; set it to false, or let {name} draw emotions more clearly, for instance "
+                "with more `guidance`, less `spread` or more `updates`"
+            )
+
         def clips():
             for number, label in enumerate(real.emotions):
-                draws = compute.generator(compute.derive_seed(seed, fold.repeat, fold.fold, 3, number))
-                mels = generator.sample(
-                    state, len(normalise.mean), number, embeddings[emotion == number], fitted, settings, draws, device
-                )
-                for take, mel in enumerate(normalise.to_db(mels[:, 0])):
+                mels = draw_recognised(number, label) if only_recognised else draw(number)
+                for take, mel in enumerate(mels):
                     row = {
                         "clip": f"{name}/{fold.name}/{label}-{take:04d}", "repeat": fold.repeat, "fold": fold.fold,
                         "emotion": label, "training": fold.training_digest,
@@ -45,7 +75,9 @@ def main(name):
         packs.join(f"data/synthetic/{name}", [folder / "pack" for folder in folders])
 
     files = [*study.FILES, "data/embeddings.safetensors", f"models/generators/{name}.safetensors"]
-    ingredients = [fitted, settings, seed, real.emotions]
+    if only_recognised:
+        files.append("models/arms/baseline.safetensors")
+    ingredients = [fitted, settings, only_recognised, classifier, precision, seed, real.emotions]
     units.run(f"sample-{name}", real.folds, work, ingredients, files, gather)
 
 

@@ -174,6 +174,7 @@ def committed():
     for name in values["generators"]:
         generator = importlib.import_module(f"ser.generators.{name}")
         kinds |= {f"generators.{name}.fit": generator.Fit, f"generators.{name}.sample": generator.Sample}
+        kinds[f"generators.{name}.recognised"] = bool
     return kinds
 
 
