@@ -1,3 +1,4 @@
+import re
 import subprocess
 
 import pytest
@@ -5,6 +6,8 @@ import yaml
 
 from benchmarks import __main__ as bench
 from benchmarks import measured, scheduler
+from experiments import leakage, results
+from ser import figures
 from tests.conftest import ROOT
 from trust import __main__ as trust
 from trust import licences
@@ -33,6 +36,27 @@ def test_the_tables_of_reliability_are_those_of_the_results():
         "tests/test_splits.py::test_no_fold_leaks", "tests/test_splits.py::test_a_planted_leak_is_refused",
         "tests/test_scores.py::test_metrics_agree_with_scikit_learn",
     }
+
+
+@pytest.mark.parametrize("document", results.DOCUMENTS, ids=str)
+def test_the_tables_of_the_results_are_those_of_the_committed_metrics(document):
+    assert document.read_text() == results.filled(document, results.contents(*results.load()))
+
+
+def test_all_results_are_shown():
+    shown = {match[2] for match in results.MARK.finditer(results.DOCUMENTS[1].read_text())}
+    assert shown == set(results.contents(*results.load()))
+
+
+def test_the_picture_of_the_leakage_is_that_of_the_committed_metrics(tmp_path):
+    default, experiments, _ = results.load()
+    figures.save(leakage.picture(default, experiments["random_split"]), tmp_path / "leakage.png")
+    assert (tmp_path / "leakage.png").read_bytes() == results.PICTURE.read_bytes()
+
+
+def test_pictures_and_files_named_in_the_results_exist():
+    for path in re.findall(r"\]\((\.\./[^)#]+)", results.DOCUMENTS[1].read_text()):
+        assert (ROOT / "docs" / path).is_file(), path
 
 
 def test_licences_of_all_that_is_used_directly_are_listed():

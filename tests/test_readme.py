@@ -7,22 +7,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from ser import params, scores
+from ser import params
 from ser.corpora import folder
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
-
-
-@pytest.mark.parametrize("figures", ["metrics/details.json", "metrics/experiments/random_split.json"])
-def test_tables_are_those_of_the_committed_figures(figures):
-    assert scores.table(json.loads((ROOT / figures).read_text())) in README
-
-
-def test_quality_and_enhancement_are_those_of_the_committed_figures():
-    details = json.loads((ROOT / "metrics/details.json").read_text())
-    assert scores.quality_table(details["quality"]) in README
-    assert f"{scores.table(details['enhanced'])}\n\n{scores.ENHANCED_NOTE}" in README
 
 
 def test_committed_figures_are_recomputed_from_the_committed_predictions():

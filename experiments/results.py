@@ -1,0 +1,120 @@
+"""Every table of README.md and docs/results.md, and plots/leakage.png, from the committed metrics.
+
+`python -m experiments.results` rewrites what stands between `<!-- results: NAME -->` and `<!-- end -->`. It reads
+metrics/details.json (the default run), metrics/experiments/NAME.json (`python -m experiments NAME --keep`) and
+metrics/choices/NAME.json (`python -m experiments.choose NAME`). Where a file is not there, its place says how to make
+it and how long that takes.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from experiments import leakage, tables
+from ser import figures, scores
+from ser.errors import InputError
+from ser.runtime import replacing, stage
+
+DOCUMENTS = (Path("README.md"), Path("docs/results.md"))
+PICTURE = Path("plots/leakage.png")
+DEFAULT, EXPERIMENTS, CHOICES = Path("metrics/details.json"), Path("metrics/experiments"), Path("metrics/choices")
+# Named experiments: what each shows, and the hours that it takes on 2 CPU cores.
+RANDOM = {"random_split": ("leakage: clips split at random", 0.9)}
+WHOLE = {
+    "text": ("sentences apart, speakers shared", 1.0),
+    "speaker_text": ("speakers and sentences apart", 2.0),
+    "cross_corpus": ("learnt on one corpus, tested on the other, both ways", 0.6),
+    "emodb_seven": ("EmoDB, seven emotions, one speaker left out at a time", 0.8),
+    "ravdess_eight": ("RAVDESS, eight emotions, six folds with actors apart", 0.8),
+}
+SERIES = {
+    "synthetic": {
+        amount: (f"synthetic speech at {amount} % of the real", 0.9) for amount in (25, 50, 100, 200, 400)
+    },
+    "real_data": {amount: (f"{amount} % of the real training speech", 0.9) for amount in (10, 25, 50)},
+}
+PARTS = RANDOM | WHOLE | {f"{name}_{amount}": part for name, parts in SERIES.items() for amount, part in parts.items()}
+BEGIN = "<!-- results: "
+MARK = re.compile(rf"({BEGIN}(.*?) -->\n)((?:(?!{BEGIN}).)*?)(<!-- end -->)", re.DOTALL)
+
+
+def main():
+    default, experiments, choices = load()
+    made = contents(default, experiments, choices)
+    written = {document: filled(document, made) for document in DOCUMENTS}
+    for document, text in written.items():
+        with replacing(document) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if "random_split" in experiments:
+        figures.save(leakage.picture(default, experiments["random_split"]), PICTURE)
+
+
+def load():
+    """The default run, `{name: details}` of the experiments that were kept, and `{name: choice}` by name."""
+    if not DEFAULT.exists():
+        raise InputError(f"{DEFAULT} is missing: there are no results yet; run `dvc repro`")
+    experiments = {name: EXPERIMENTS / f"{name}.json" for name in PARTS}
+    return (
+        _read(DEFAULT),
+        {name: _read(path) for name, path in experiments.items() if path.exists()},
+        {path.stem: _read(path) for path in sorted(CHOICES.glob("*.json"))},
+    )
+
+
+def _read(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not readable as JSON ({error}); make it again") from error
+
+
+def contents(default, experiments, choices):
+    """{mark: Markdown} of all there is to show."""
+    made = {
+        "arms": scores.table(default),
+        "differences": tables.differences(default),
+        "corpora": tables.corpora(default),
+        "recalls": tables.recalls(default),
+        "quality": scores.quality_table(default["quality"]),
+        "enhanced": tables.enhanced(default),
+        "published": tables.published({"default": default} | experiments),
+        "missing": tables.missing({name: (*PARTS[name], _command(name)) for name in PARTS if name not in experiments}),
+    }
+    made |= {mark: _not_run(["random_split"]) for mark in ("random_split", "leakage")}
+    if "random_split" in experiments:
+        made["random_split"] = scores.table(experiments["random_split"])
+        made["leakage"] = tables.leakage(default, experiments["random_split"])
+    for name in WHOLE:
+        made[name] = tables.run(experiments[name]) if name in experiments else _not_run([name])
+    for name, amounts in SERIES.items():
+        members = {amount: experiments[f"{name}_{amount}"] for amount in amounts if f"{name}_{amount}" in experiments}
+        if members and name == "real_data":
+            members[100] = default
+        made[name] = tables.series(members) if members else _not_run([f"{name}_{amount}" for amount in amounts])
+    return made | {f"choices/{name}": tables.choice(choice) for name, choice in choices.items()}
+
+
+def filled(document, made):
+    """The text of `document` with `made`, {mark: Markdown}, between its marks."""
+    text = document.read_text(encoding="utf-8")
+    marks = [match[2] for match in MARK.finditer(text)]
+    if len(marks) != text.count(BEGIN):
+        raise InputError(f"{document}: a mark `{BEGIN}NAME -->` has no `<!-- end -->` before the next one; add it")
+    unknown = [mark for mark in marks if mark not in made]
+    if unknown:
+        raise InputError(f"{document}: unknown mark `{unknown[0]}`; expected one of {', '.join(made)}")
+    return MARK.sub(lambda match: f"{match[1]}\n{made[match[2]]}\n\n{match[4]}", text)
+
+
+def _command(name):
+    return f"python -m experiments {name} --keep"
+
+
+def _not_run(names):
+    hours = sum(PARTS[name][1] for name in names)
+    commands = ", ".join(f"`{_command(name)}`" for name in names)
+    return f"Not run yet: {commands}; about {hours:.1f} hours on 2 cores."
+
+
+if __name__ == "__main__":
+    stage(main)

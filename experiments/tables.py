@@ -1,0 +1,161 @@
+"""Tables of the study as Markdown, from what `scores.compare` found; UA in per cent, differences in points of UA."""
+
+import json
+from statistics import mean, stdev
+
+from experiments.__main__ import flattened
+from ser import scores
+
+# UA and WA in per cent: {(setting, name of our run of it): [(system, UA, WA), ...]}. ResNet-152: Mansouri, Ghaffary &
+# Harimi, J AI & Data Mining 10(4), 2022, whose abstract gives an accuracy. EmoBox: Ma et al., arXiv 2406.07162.
+# ResLSTM-SA: Krasnoproshin & Vashkevich, arXiv 2606.03359. openSMILE: measured for this project on the same clips.
+PUBLISHED = {
+    ("EmoDB, seven emotions, one speaker left out at a time", "emodb_seven"): [
+        ("ResNet-152 from ImageNet on spectrograms, Mansouri et al.", None, 88.97),
+    ],
+    ("RAVDESS, eight emotions, actors apart", "ravdess_eight"): [
+        ("Whisper-large-v3, frozen, EmoBox", 75.3, None),
+        ("WavLM-large, frozen, EmoBox", 72.0, None),
+        ("HuBERT-large, frozen, EmoBox", 70.0, None),
+        ("ResLSTM-SA, five folds", 62.3, None),
+        ("wav2vec2-base, frozen, EmoBox", 54.3, None),
+    ],
+    ("both corpora, six emotions, speakers apart", "default"): [
+        ("openSMILE ComParE-2016 and an RBF SVM", 65.0, None),
+    ],
+    ("both corpora, six emotions, random split (leaks)", "random_split"): [
+        ("openSMILE ComParE-2016 and an RBF SVM", 74.8, None),
+    ],
+}
+
+
+def detectable(difference):
+    """The smallest true difference that a two-sided test at 5 % finds with a power of 80 %: (1.96 + 0.84) standard
+    errors, the standard error being the width of the 95 % interval / 3.92. In the unit of the interval; None without
+    one. It takes the difference as normal and counts no correction for several arms.
+
+    Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988.
+    """
+    if difference["low"] is None:
+        return None
+    return (1.96 + 0.84) * (difference["high"] - difference["low"]) / 3.92
+
+
+def differences(details):
+    """Every arm against baseline and against masked."""
+    rows = [["arm", "against", "difference in UA", "p, corrected", "smallest detectable gain"]]
+    for reference, others in scores.comparisons(list(details["arms"])).items():
+        for arm in others:
+            found = details["arms"][arm]["against"][reference]
+            smallest = detectable(found["ua"])
+            rows.append([arm, reference, scores.percent(found["ua"], "+"), scores._p(found["p_corrected"]),
+                         "" if smallest is None else f"{100 * smallest:.1f}"])
+    return scores._markdown(rows)
+
+
+def corpora(details):
+    """UA of each arm on each corpus, and its difference from baseline there."""
+    rows = [["arm", *(title for corpus in details["corpora"] for title in (f"{corpus} UA", "vs baseline"))]]
+    for arm, figures in details["arms"].items():
+        against = figures["against"].get("baseline", {"corpora": {}})["corpora"]
+        row = [arm]
+        for corpus in details["corpora"]:
+            row.append(scores.percent(figures["corpora"][corpus]["ua"]))
+            row.append(scores.percent(against[corpus]["ua"], "+") if against else "")
+        rows.append(row)
+    return scores._markdown(rows)
+
+
+def recalls(details):
+    """Recall of each emotion by arm, in per cent."""
+    rows = [[arm, *(scores.percent(figures["overall"]["recall"][emotion]) for emotion in details["emotions"])]
+            for arm, figures in details["arms"].items()]
+    return scores._markdown([["arm", *details["emotions"]], *rows])
+
+
+def run(details):
+    """All of one experiment: its arms, each corpus where there are several, each emotion."""
+    parts = [scores.table(details), corpora(details) if len(details["corpora"]) > 1 else "", recalls(details)]
+    return "\n\n".join(filter(None, parts))
+
+
+def enhanced(details):
+    """Test clips under the source paper's enhancement, with what that means below."""
+    return f"{scores.table(details['enhanced'])}\n\n{scores.ENHANCED_NOTE}"
+
+
+def inflation(apart, random):
+    """{arm: (UA with speakers apart, UA under a random split)} of the arms of both, estimates with intervals."""
+    return {arm: (figures["overall"]["ua"], random["arms"][arm]["overall"]["ua"])
+            for arm, figures in apart["arms"].items() if arm in random["arms"]}
+
+
+def leakage(apart, random):
+    """What a random split adds to the UA of each arm."""
+    rows = [[arm, scores.percent(honest), scores.percent(leaking), f"{100 * (leaking['value'] - honest['value']):+.1f}"]
+            for arm, (honest, leaking) in inflation(apart, random).items()]
+    return scores._markdown([["arm", "UA, speakers apart", "UA, random split (leaks)", "inflation"], *rows])
+
+
+def published(runs):
+    """Published figures beside ours, setting by setting, from `{name: details}` of those of our runs that there are."""
+    rows = [["setting", "system", "UA", "WA"]]
+    for (setting, name), systems in PUBLISHED.items():
+        rows += [[setting, system, *("" if figure is None else str(figure) for figure in figures)]
+                 for system, *figures in systems]
+        for arm, figures in _ours(runs[name]).items() if name in runs else ():
+            rows.append([setting, f"**ours, {arm}**", scores.percent(figures["ua"]), scores.percent(figures["wa"])])
+    return scores._markdown(rows)
+
+
+def _ours(details):
+    """Overall figures of the baseline and of the other arm with the highest UA."""
+    arms = {arm: figures["overall"] for arm, figures in details["arms"].items()}
+    others = [arm for arm in arms if arm != "baseline"]
+    best = max(others, key=lambda arm: arms[arm]["ua"]["value"], default=None)
+    found = {"baseline": arms["baseline"]}
+    return found | {f"{best} (highest of {len(others)} other arms)": arms[best]} if best else found
+
+
+def series(members):
+    """Amount against gain, from `{amount in per cent: details}`: the baseline and the generator arm with the highest
+    UA at that amount."""
+    rows = [["amount", "UA baseline", "best generator", "its UA", "difference", "p, corrected"]]
+    for amount, details in members.items():
+        arms = details["arms"]
+        generators = [arm for arm in arms if arm not in scores.REFERENCES]
+        best = max(generators, key=lambda arm: arms[arm]["overall"]["ua"]["value"])
+        against = arms[best]["against"]["baseline"]
+        rows.append([f"{amount} %", scores.percent(arms["baseline"]["overall"]["ua"]), best,
+                     scores.percent(arms[best]["overall"]["ua"]), scores.percent(against["ua"], "+"),
+                     scores._p(against["p_corrected"])])
+    return scores._markdown(rows)
+
+
+def choice(made):
+    """What validation speakers said about each candidate: mean UA, and the difference from the first candidate with
+    its standard error over pairs of a (repeat, fold)."""
+    candidates = list(made["candidates"].items())
+    first = candidates[0][1]["ua"]
+    rows = [["candidate", "changes", "validation UA", "difference ± standard error", "epoch"]]
+    for label, found in candidates:
+        changes = ", ".join(f"`{key}={json.dumps(value)}`" for key, value in flattened(found["changes"]))
+        rows.append([label, changes, f"{100 * mean(found['ua']):.1f}",
+                     "" if found["ua"] is first else _paired(found["ua"], first), f"{mean(found['epoch']):.0f}"])
+    return (f"**{made['question']}** {made['protocol']}\n\n{scores._markdown(rows)}\n\n"
+            f"Means over {len(first)} trainings (repeats: {made['repeats']}) each; `{made['command']}`.")
+
+
+def _paired(ours, theirs):
+    gains = [100 * (one - other) for one, other in zip(ours, theirs, strict=True)]
+    error = f" ± {stdev(gains) / len(gains) ** 0.5:.1f}" if len(gains) > 1 else ""
+    return f"{mean(gains):+.1f}{error}"
+
+
+def missing(parts):
+    """What was not run, from `{name: (what, hours on 2 cores, command)}`."""
+    if not parts:
+        return "Everything was run."
+    rows = [[name, what, f"`{command}`", f"{hours:g}"] for name, (what, hours, command) in parts.items()]
+    rows.append(["**all**", "", "", f"{sum(hours for _, hours, _ in parts.values()):.1f}"])
+    return scores._markdown([["part", "what", "command", "hours on 2 cores"], *rows])

@@ -1,0 +1,186 @@
+"""Tables from invented figures, and the marks that they stand between."""
+
+import json
+
+import pytest
+
+from experiments import leakage, results, tables
+from ser import scores
+from ser.errors import InputError
+from tests.test_scores import EMOTIONS, fabricate
+
+ARMS = ("baseline", "masked", "gan", "vae")
+
+
+def details(protocol="speaker", arms=ARMS, speakers=(("emodb", 4), ("ravdess", 5)), gain=0.3):
+    catalogue, predictions = fabricate(arms, speakers, gain=gain)
+    return scores.compare(predictions, catalogue, EMOTIONS, protocol, resamples=50)[1]
+
+
+@pytest.fixture(scope="module")
+def default():
+    one = dict.fromkeys(scores.QUALITY, 0.5)
+    enhanced = details(arms=("baseline", "gan, no label"))
+    return details() | {"quality": {"gan": {"reference": one, "synthetic": one, "folds": []}}, "enhanced": enhanced}
+
+
+def rows(markdown):
+    """Cells of the first table in `markdown`, without its header."""
+    lines = [line for line in markdown.split("\n\n")[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def document(tmp_path, text):
+    path = tmp_path / "page.md"
+    path.write_text(text)
+    return path
+
+
+def test_what_stands_between_marks_is_replaced_and_nothing_else(tmp_path):
+    before = "a\n<!-- results: one -->\nold\n\n| x |\n<!-- end -->\nb\n<!-- results: two -->\n<!-- end -->\nc"
+    page = document(tmp_path, before)
+    made = {"one": r"first \1", "two": "second", "three": "third"}
+    text = results.filled(page, made)
+    assert text == (
+        "a\n<!-- results: one -->\n\nfirst \\1\n\n<!-- end -->\nb\n<!-- results: two -->\n\nsecond\n\n<!-- end -->\nc"
+    )
+    page.write_text(text)
+    assert results.filled(page, made) == text
+
+
+def test_an_unknown_mark(tmp_path):
+    page = document(tmp_path, "<!-- results: amrs -->\n<!-- end -->\n")
+    with pytest.raises(InputError, match="page.md: unknown mark `amrs`; expected one of arms, leakage"):
+        results.filled(page, {"arms": "", "leakage": ""})
+
+
+@pytest.mark.parametrize("rest", ["", "<!-- results: arms -->\n<!-- end -->\n"])
+def test_a_mark_without_an_end_swallows_nothing(tmp_path, rest):
+    page = document(tmp_path, f"<!-- results: arms -->\nprose\n{rest}")
+    with pytest.raises(InputError, match="has no `<!-- end -->`"):
+        results.filled(page, {"arms": ""})
+
+
+def test_smallest_detectable_gain():
+    # Five points either way: a standard error of 10 / 3.92 points, 2.80 of which are 7.14 points.
+    assert tables.detectable({"value": 0.3, "low": -0.05, "high": 0.05}) == pytest.approx(0.0714, abs=5e-5)
+    assert tables.detectable({"value": 0.3, "low": None, "high": None}) is None
+
+
+def test_differences_are_of_every_arm_from_baseline_and_masked(default):
+    found = rows(tables.differences(default))
+    assert [row[:2] for row in found] == [
+        ["masked", "baseline"], ["gan", "baseline"], ["vae", "baseline"], ["gan", "masked"], ["vae", "masked"],
+    ]
+    against = default["arms"]["vae"]["against"]["masked"]
+    assert found[-1][2] == scores.percent(against["ua"], "+")
+    assert found[-1][3] == f"{against['p_corrected']:.3f}"
+    assert float(found[-1][4]) == pytest.approx(280 / 3.92 * (against["ua"]["high"] - against["ua"]["low"]), abs=0.051)
+
+
+def test_corpora_and_emotions(default):
+    baseline, *_, vae = rows(tables.corpora(default))
+    figures = default["arms"]["vae"]
+    assert baseline[2] == baseline[4] == ""
+    assert vae == ["vae", scores.percent(figures["corpora"]["emodb"]["ua"]),
+                   scores.percent(figures["against"]["baseline"]["corpora"]["emodb"]["ua"], "+"),
+                   scores.percent(figures["corpora"]["ravdess"]["ua"]),
+                   scores.percent(figures["against"]["baseline"]["corpora"]["ravdess"]["ua"], "+")]
+    assert rows(tables.recalls(default))[3][1:] == [
+        scores.percent(figures["overall"]["recall"][emotion]) for emotion in EMOTIONS
+    ]
+
+
+def test_a_run_on_one_corpus_has_no_table_of_corpora():
+    one = details(speakers=(("emodb", 4),))
+    assert tables.run(one) == f"{scores.table(one)}\n\n{tables.recalls(one)}"
+
+
+def test_leakage_is_of_the_arms_that_both_runs_hold(default):
+    random = details("random", arms=("baseline", "vae", "diffusion"), gain=1.0)
+    found = rows(tables.leakage(default, random))
+    assert [row[0] for row in found] == ["baseline", "vae"]
+    apart, leaking = (run["arms"]["vae"]["overall"]["ua"]["value"] for run in (default, random))
+    assert found[1][3] == f"{100 * (leaking - apart):+.1f}"
+    (axes,) = leakage.picture(default, random).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["baseline", "vae"]
+    assert any(text.get_text() == f"{100 * (leaking - apart):+.0f} points" for text in axes.texts)
+
+
+def test_published_figures_stand_beside_ours(default):
+    found = rows(tables.published({"default": default}))
+    assert ["EmoDB, seven emotions, one speaker left out at a time",
+            "ResNet-152 from ImageNet on spectrograms, Mansouri et al.", "", "88.97"] in found
+    ours = [row for row in found if "ours" in row[1]]
+    best = max(ARMS[1:], key=lambda arm: default["arms"][arm]["overall"]["ua"]["value"])
+    assert [row[1] for row in ours] == ["**ours, baseline**", f"**ours, {best} (highest of 3 other arms)**"]
+    assert {row[0] for row in ours} == {"both corpora, six emotions, speakers apart"}
+
+
+def test_a_series_shows_the_best_generator_of_each_amount(default):
+    one = details(arms=("baseline", "gan"))
+    first, second = rows(tables.series({25: one, 100: default}))
+    best = max(("gan", "vae"), key=lambda arm: default["arms"][arm]["overall"]["ua"]["value"])
+    assert (first[0], first[2], second[0], second[2]) == ("25 %", "gan", "100 %", best)
+    assert second[4] == scores.percent(default["arms"][best]["against"]["baseline"]["ua"], "+")
+
+
+CHOICE = {
+    "question": "Which rate?", "command": "python -m experiments.choose rate", "protocol": "Two folds.", "repeats": 1,
+    "candidates": {
+        "as it was": {"changes": {}, "ua": [0.60, 0.70], "epoch": [10, 21]},
+        "slower": {"changes": {"training": {"learning_rate": 0.0005}}, "ua": [0.62, 0.76], "epoch": [20, 20]},
+    },
+}
+
+
+def test_a_choice_is_paired_with_its_first_candidate():
+    text = tables.choice(CHOICE)
+    # Gains of 2 and 6 points: their standard deviation, 2.83, over the root of 2.
+    assert rows(text.partition("\n\n")[2]) == [
+        ["as it was", "", "65.0", "", "16"], ["slower", "`training.learning_rate=0.0005`", "69.0", "+4.0 ± 2.0", "20"],
+    ]
+    assert text.startswith("**Which rate?** Two folds.\n") and text.endswith("`python -m experiments.choose rate`.")
+
+
+def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
+    kept = {name: details() for name in ("random_split", "synthetic_50", "text")}
+    made = results.contents(default, kept, {"rate": CHOICE})
+    missing = {row[0]: row[1:] for row in rows(made["missing"])}
+    assert set(missing) == {*results.PARTS, "**all**"} - set(kept)
+    command = "`python -m experiments speaker_text --keep`"
+    assert missing["speaker_text"] == ["speakers and sentences apart", command, "2"]
+    assert float(missing.pop("**all**")[2]) == pytest.approx(sum(float(row[2]) for row in missing.values()))
+    assert made["speaker_text"].startswith(f"Not run yet: {command}")
+    assert made["real_data"].startswith("Not run yet: ")
+    assert made["text"] == tables.run(kept["text"])
+    assert [row[0] for row in rows(made["synthetic"])] == ["50 %"]
+    assert made["choices/rate"] == tables.choice(CHOICE)
+
+
+def test_everything_run(default):
+    made = results.contents(default, dict.fromkeys(results.PARTS, details()), {})
+    assert made["missing"] == "Everything was run."
+    assert [row[0] for row in rows(made["real_data"])] == ["10 %", "25 %", "50 %", "100 %"]
+    assert "Not run" not in "".join(made.values())
+
+
+def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"metrics/details.json is missing.*`dvc repro`"):
+        results.main()
+    for path, found in [(results.DEFAULT, default), (results.EXPERIMENTS / "random_split.json", details("random")),
+                        (results.CHOICES / "rate.json", CHOICE)]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found))
+    for path, mark in zip(results.DOCUMENTS, ("leakage", "choices/rate")):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"<!-- results: {mark} -->\n<!-- end -->\n")
+    results.main()
+    assert len(rows(results.DOCUMENTS[0].read_text().partition("\n\n")[2])) == len(ARMS)
+    assert tables.choice(CHOICE) in results.DOCUMENTS[1].read_text()
+    assert results.PICTURE.is_file()
+
+    (results.CHOICES / "rate.json").write_text('{"question": ')
+    with pytest.raises(InputError, match=r"rate.json: not readable as JSON"):
+        results.main()
