@@ -35,21 +35,27 @@ def main():
     for change in arguments.overrides:
         changes = merged(changes, change)
     schema.check(merged(params.load(), changes))
-    # An earlier experiment of this name makes way; what it shares with this one comes back from DVC's run cache.
-    dvc_command = [sys.executable, "-m", "dvc", "exp"]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run([*dvc_command, "remove", "--quiet", name], stderr=subprocess.DEVNULL)
-    command = [*dvc_command, "run", "--temp", "--name", name]
-    for key, value in flattened(changes):
-        command += ["-S", f"{key}={json.dumps(value)}"]
-    done = subprocess.run(command, env=environment)
-    if done.returncode:
-        sys.exit(done.returncode)
+    run(name, changes)
     details = dvc.api.read("metrics/details.json", rev=name)
     if arguments.keep:
         with replacing(f"metrics/experiments/{name}.json") as temporary:
             temporary.write_text(details)
     print(scores.table(json.loads(details)))
+
+
+def run(name, changes, *stages):
+    """Run the graph, or no more of it than the named stages need, with `changes` to params.yaml, as a DVC experiment
+    of that name beside the workspace. An earlier one of the name makes way; what it shares with this one comes back
+    from DVC's run cache."""
+    dvc_command = [sys.executable, "-m", "dvc", "exp"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run([*dvc_command, "remove", "--quiet", name], stderr=subprocess.DEVNULL)
+    command = [*dvc_command, "run", "--temp", "--name", name, *stages]
+    for key, value in flattened(changes):
+        command += ["-S", f"{key}={json.dumps(value)}"]
+    done = subprocess.run(command, env=environment)
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 def merged(values, changes):
