@@ -3,7 +3,7 @@
 An experiment is a file of overrides of params.yaml, experiments/NAME.yaml; further overrides may follow its name. It
 becomes a DVC experiment of that name (`dvc exp show`, `dvc exp apply NAME`), or of another given by --as, so that a
 twin stands beside it, and its table is printed at the end. With --keep its figures are also written to
-metrics/experiments/NAME.json, to be committed.
+metrics/experiments/NAME.json, to be committed, and no more is run than they need: no pictures, sound or export.
 """
 
 import argparse
@@ -28,14 +28,14 @@ def main():
     parser.add_argument("name", choices=names)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", type=override, help="of params.yaml")
     parser.add_argument("--as", dest="known_as", metavar="OTHER_NAME", help="keep it by this name instead of NAME")
-    parser.add_argument("--keep", action="store_true", help="write metrics/experiments/NAME.json")
+    parser.add_argument("--keep", action="store_true", help="run no more than metrics/experiments/NAME.json needs")
     arguments = parser.parse_intermixed_args()
     name = arguments.known_as or arguments.name
     changes = yaml.safe_load((HERE / f"{arguments.name}.yaml").read_text())
     for change in arguments.overrides:
         changes = merged(changes, change)
     schema.check(merged(params.load(), changes))
-    run(name, changes)
+    run(name, changes, *(["compare"] if arguments.keep else []))
     details = dvc.api.read("metrics/details.json", rev=name)
     if arguments.keep:
         with replacing(f"metrics/experiments/{name}.json") as temporary:
