@@ -62,7 +62,7 @@ def fill(folder):
     })[list(catalogue.COLUMNS)]
     (folder / "data").mkdir()
     table.to_csv(folder / "data/catalogue.csv", index=False)
-    split = splits.Split(protocol="speaker", folds=FOLDS, repeats=1, validation=0.15, seed=0)
+    split = splits.Split(protocol="speaker", folds=FOLDS, repeats=1, validation=0.15, training=1.0, seed=0)
     splits.make(table, split).to_csv(folder / "data/splits.csv", index=False)
     mels = (({"clip": clip}, rng.uniform(-80, 0, (130, settings["mels"]["n_mels"]))) for clip in table["clip"])
     packs.write(folder / "data/mels", mels)

@@ -3,7 +3,7 @@
 An experiment is a file of overrides of params.yaml, experiments/NAME.yaml; further overrides may follow its name. It
 becomes a DVC experiment of that name (`dvc exp show`, `dvc exp apply NAME`), or of another given by --as, so that a
 twin stands beside it, and its table is printed at the end. With --keep its figures are also written to
-metrics/experiments/NAME.json, to be committed.
+metrics/experiments/NAME.json, to be committed, and no more is run than they need: no pictures, sound or export.
 """
 
 import argparse
@@ -28,28 +28,34 @@ def main():
     parser.add_argument("name", choices=names)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", type=override, help="of params.yaml")
     parser.add_argument("--as", dest="known_as", metavar="OTHER_NAME", help="keep it by this name instead of NAME")
-    parser.add_argument("--keep", action="store_true", help="write metrics/experiments/NAME.json")
+    parser.add_argument("--keep", action="store_true", help="run no more than metrics/experiments/NAME.json needs")
     arguments = parser.parse_intermixed_args()
     name = arguments.known_as or arguments.name
     changes = yaml.safe_load((HERE / f"{arguments.name}.yaml").read_text())
     for change in arguments.overrides:
         changes = merged(changes, change)
     schema.check(merged(params.load(), changes))
-    # An earlier experiment of this name makes way; what it shares with this one comes back from DVC's run cache.
-    dvc_command = [sys.executable, "-m", "dvc", "exp"]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run([*dvc_command, "remove", "--quiet", name], stderr=subprocess.DEVNULL)
-    command = [*dvc_command, "run", "--temp", "--name", name]
-    for key, value in flattened(changes):
-        command += ["-S", f"{key}={json.dumps(value)}"]
-    done = subprocess.run(command, env=environment)
-    if done.returncode:
-        sys.exit(done.returncode)
+    run(name, changes, *(["compare"] if arguments.keep else []))
     details = dvc.api.read("metrics/details.json", rev=name)
     if arguments.keep:
         with replacing(f"metrics/experiments/{name}.json") as temporary:
             temporary.write_text(details)
     print(scores.table(json.loads(details)))
+
+
+def run(name, changes, *stages):
+    """Run the graph, or no more of it than the named stages need, with `changes` to params.yaml, as a DVC experiment
+    of that name beside the workspace. An earlier one of the name makes way; what it shares with this one comes back
+    from DVC's run cache."""
+    dvc_command = [sys.executable, "-m", "dvc", "exp"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run([*dvc_command, "remove", "--quiet", name], stderr=subprocess.DEVNULL)
+    command = [*dvc_command, "run", "--temp", "--name", name, *stages]
+    for key, value in flattened(changes):
+        command += ["-S", f"{key}={json.dumps(value)}"]
+    done = subprocess.run(command, env=environment)
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 def merged(values, changes):

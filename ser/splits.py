@@ -13,7 +13,8 @@ Protocols:
   are trained on and tested.
 
 Validation clips are held out of the training part: whole speakers of each corpus, in random single clips. Files with
-identical bytes stay on one side under every protocol.
+identical bytes stay on one side under every protocol. Where only a share of the training part is trained on, the rest
+has no role in that fold; validation and test are the same whatever the share.
 """
 
 import hashlib
@@ -36,6 +37,7 @@ class Split(Section):
     folds: int = Field(ge=2)
     repeats: int = Field(ge=1)
     validation: float = Field(gt=0, lt=1)
+    training: float = Field(gt=0, le=1)
     seed: int = Field(ge=0)
 
 
@@ -76,7 +78,9 @@ def make(catalogue, settings):
         rng = np.random.default_rng([settings.seed, repeat])
         for fold, test, candidates in _PROTOCOLS[settings.protocol](catalogue, settings, rng):
             validation = _hold_out(catalogue[candidates], settings, rng)
-            sides = [test, catalogue["clip"].isin(validation), candidates]
+            training = catalogue[candidates & ~catalogue["clip"].isin(validation)]
+            kept = _keep(training, settings.training, rng.spawn(1)[0])
+            sides = [test, *(catalogue["clip"].isin(clips) for clips in (validation, kept))]
             role = np.select(sides, ["test", "validation", "train"], default="")
             table = pd.DataFrame({"repeat": repeat, "fold": fold, "clip": catalogue["clip"], "role": role})
             rows.append(table[role != ""])
@@ -159,6 +163,15 @@ def _hold_out(candidates, settings, rng):
         groups = corpus.drop_duplicates("key").sort_values("order").key
         held_out.extend(groups[: min(len(groups) - 1, max(1, round(settings.validation * len(groups))))])
     return candidates["clip"][key.isin(held_out)]
+
+
+def _keep(training, share, rng):
+    """The clips of the training part that are trained on: about `share` of those of each emotion, at least one. A
+    smaller share is part of a larger one."""
+    kept = []
+    for _, clips in training.assign(order=rng.permutation(len(training))).groupby("emotion"):
+        kept.extend(clips.sort_values("order")["clip"][: max(1, round(share * len(clips)))])
+    return kept
 
 
 def _key(catalogue, group):

@@ -118,7 +118,7 @@ def toy(table, mels, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
     table.to_csv("data/catalogue.csv", index=False)
-    settings = splits.Split(protocol="speaker", folds=4, repeats=1, validation=0.3, seed=0)
+    settings = splits.Split(protocol="speaker", folds=4, repeats=1, validation=0.3, training=1.0, seed=0)
     splits.make(table, settings).to_csv("data/splits.csv", index=False)
     packs.write("data/mels", (({"clip": clip}, frames) for clip, frames in mels.items()))
     return study.load(EMOTIONS, "speaker")

@@ -1,10 +1,13 @@
 import argparse
+import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 import yaml
 
+from experiments import __main__ as experiments
 from experiments.__main__ import HERE, flattened, merged, override
 from ser import params, schema
 from ser.errors import InputError
@@ -17,6 +20,21 @@ COMMITTED = params.load(ROOT / "params.yaml")
 def test_every_experiment_is_valid_and_says_what_it_is_for(path):
     schema.check(merged(COMMITTED, yaml.safe_load(path.read_text())))
     assert path.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("name", ["synthetic", "real_data"])
+def test_a_series_names_the_command_of_each_of_its_experiments(name):
+    text = (HERE / f"{name}.yaml").read_text()
+    commands = re.findall(rf"^# python -m experiments {name} (.+) --as {name}_(\d+) --keep$", text, re.MULTILINE)
+    assert len(commands) == text.count("python -m experiments")
+    for overrides, amount in commands:
+        values = merged(COMMITTED, yaml.safe_load(text))
+        for change in overrides.split():
+            values = merged(values, override(change))
+        schema.check(values)
+        share = values["arms"]["gan"]["share"]
+        per_cent = 100 * {"synthetic": share / (1 - share), "real_data": values["split"]["training"]}[name]
+        assert per_cent == pytest.approx(int(amount), rel=0.01)
 
 
 def test_changes_replace_what_they_name_and_nothing_else():
@@ -56,6 +74,22 @@ def test_a_generator_that_does_not_exist():
     arms = {"arms": {"gann": COMMITTED["arms"]["diffusion"]}}
     with pytest.raises(InputError, match=r"there is no ser/generators/gann.py"):
         schema.check(merged(merged(COMMITTED, override("study.generators=[gann]")), arms))
+
+
+@pytest.mark.parametrize(("options", "stages"), [([], ()), (["--keep"], ("compare",))])
+def test_figures_are_kept_on_demand_and_need_no_more_than_the_comparison(options, stages, tmp_path, monkeypatch):
+    details = (ROOT / "metrics/details.json").read_text()
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["experiments", "text", "split.folds=3", "--as", "thirds", *options])
+    ran = []
+    monkeypatch.setattr(experiments, "run", lambda *arguments: ran.append(arguments))
+    monkeypatch.setattr(experiments.dvc.api, "read", lambda path, rev: details if rev == "thirds" else None)
+    experiments.main()
+    ((name, changes, *targets),) = ran
+    assert (name, changes["split"], tuple(targets)) == ("thirds", {"protocol": "text", "folds": 3}, stages)
+    kept = [path.read_text() for path in tmp_path.glob("metrics/experiments/thirds.json")]
+    assert kept == ([details] if options else [])
 
 
 def test_the_command_names_the_key_and_runs_nothing():

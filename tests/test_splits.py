@@ -1,3 +1,4 @@
+import hashlib
 from itertools import product
 from pathlib import Path
 
@@ -24,7 +25,7 @@ EMOTIONS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
 
 
 def split_settings(protocol="speaker", **change):
-    defaults = {"folds": 2, "repeats": 1, "validation": 0.15, "seed": 0}
+    defaults = {"folds": 2, "repeats": 1, "validation": 0.15, "training": 1.0, "seed": 0}
     return splits.Split(protocol=protocol, **defaults | change)
 
 
@@ -63,11 +64,14 @@ def parts(split, table, repeat, fold):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@given(table=catalogues(), folds=st.integers(2, 3), repeats=st.integers(1, 2), seed=st.integers(0, 1000))
+@given(
+    table=catalogues(), folds=st.integers(2, 3), repeats=st.integers(1, 2), seed=st.integers(0, 1000),
+    share=st.just(1.0) | st.floats(0.01, 1),
+)
 @settings(max_examples=15 * MORE, deadline=None)
-def test_no_fold_leaks(protocol, table, folds, repeats, seed):
+def test_no_fold_leaks(protocol, table, folds, repeats, seed, share):
     assume(protocol != "cross_corpus" or table.corpus.nunique() > 1)
-    split = splits.make(table, split_settings(protocol, folds=folds, repeats=repeats, seed=seed))
+    split = splits.make(table, split_settings(protocol, folds=folds, repeats=repeats, seed=seed, training=share))
     assert sorted(split.repeat.unique()) == list(range(repeats))
     for repeat in range(repeats):
         tested = split[(split.repeat == repeat) & (split.role == "test")]
@@ -76,7 +80,7 @@ def test_no_fold_leaks(protocol, table, folds, repeats, seed):
         roles = parts(split, table, repeat, fold)
         assert all(len(rows) for rows in roles.values())
         assert len(split[(split.repeat == repeat) & (split.fold == fold)]) == sum(map(len, roles.values()))
-        if protocol != "speaker_text":
+        if protocol != "speaker_text" and share == 1:
             assert sum(map(len, roles.values())) == len(table)
         for column in ["sha256", *APART[protocol]]:
             train, validation, test = (set(rows[column]) for rows in roles.values())
@@ -130,6 +134,43 @@ def test_repeats_and_seeds_divide_the_clips_differently(protocol):
 def test_more_repeats_leave_the_first_one_as_it_was(table):
     once, twice = (splits.make(table, split_settings(repeats=repeats)) for repeats in (1, 2))
     pd.testing.assert_frame_equal(twice[twice.repeat == 0], once)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("share", [0.001, 0.3])
+def test_a_share_of_the_training_clips_leaves_validation_and_test_as_they_are(protocol, share):
+    table = study()
+    whole, part = (splits.make(table, split_settings(protocol, training=training)) for training in (1.0, share))
+    held_out = [split[split["role"] != "train"].reset_index(drop=True) for split in (whole, part)]
+    pd.testing.assert_frame_equal(*held_out)
+    for repeat, fold in whole[["repeat", "fold"]].drop_duplicates().itertuples(index=False):
+        every, some = (parts(split, table, repeat, fold)["train"] for split in (whole, part))
+        assert set(some["clip"]) <= set(every["clip"])
+        expected = {emotion: max(1, round(share * len(clips))) for emotion, clips in every.groupby("emotion")}
+        assert some.groupby("emotion").size().to_dict() == expected
+
+
+def test_a_smaller_share_is_part_of_a_larger_one_and_folds_and_repeats_draw_anew():
+    drawn = [splits.make(study(), split_settings("random", repeats=2, training=share)) for share in (0.1, 0.25, 0.5)]
+    drawn = [split[split["role"] == "train"] for split in drawn]
+    small, medium, large = (set(zip(split["repeat"], split["fold"], split["clip"])) for split in drawn)
+    assert small < medium < large
+    assert len({tuple(clips) for _, clips in drawn[0].groupby(["repeat", "fold"])["clip"]}) == 4
+
+
+@pytest.mark.parametrize("share", [0.0, 1.1])
+def test_a_share_that_cannot_be_trained_on(share):
+    with pytest.raises(ValueError, match="training"):
+        split_settings(training=share)
+
+
+@pytest.mark.parametrize(("protocol", "digest"), [
+    ("speaker", "31bcfc85169fb8dc"), ("loso", "3b80b9192e8d03ca"), ("text", "e3acb12bb139219a"),
+    ("speaker_text", "eb45fe02b673d678"), ("cross_corpus", "853242c4bf2bcd9b"), ("random", "ffeeff321540a8f7"),
+])
+def test_all_training_clips_make_the_split_that_there_was_before_shares(protocol, digest):
+    split = splits.make(study(), split_settings(protocol, repeats=2, training=1.0))
+    assert hashlib.sha256(split.to_csv(index=False).encode()).hexdigest()[:16] == digest
 
 
 # The two real corpora

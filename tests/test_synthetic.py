@@ -122,7 +122,7 @@ def test_a_split_that_leaks_is_refused(toy):
 
 
 def test_a_split_made_for_another_protocol_is_refused(toy, table):
-    settings = splits.Split(protocol="random", folds=4, repeats=1, validation=0.3, seed=0)
+    settings = splits.Split(protocol="random", folds=4, repeats=1, validation=0.3, training=1.0, seed=0)
     splits.make(table, settings).to_csv("data/splits.csv", index=False)
     study.load(EMOTIONS, "random")
     with pytest.raises(InputError, match="shares its speaker with a test clip of the same fold"):

@@ -1,0 +1,90 @@
+"""Settle a question by validation speakers alone: `python -m experiments.choose NAME`.
+
+experiments/choices/NAME.yaml begins with the question as a comment, then names the `arm` whose training is looked at,
+what is `given` and the `candidates`, both as overrides of params.yaml. Each candidate is trained beside the workspace,
+as the DVC experiment choice-NAME-1 and so on, no further than that arm. Of every fold counts the UA on validation
+speakers at the epoch that training chose: metrics/curves is all that is read of an experiment. What was predicted for
+test speakers is never opened. After each candidate, metrics/choices/NAME.json has all that was measured so far.
+"""
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+import dvc.api
+import numpy as np
+import pandas as pd
+import yaml
+
+from experiments.__main__ import merged, run
+from ser import params, schema
+from ser.errors import InputError
+from ser.runtime import replacing, stage
+
+CHOICES = Path(__file__).parent / "choices"
+
+
+def main():
+    names = sorted(path.stem for path in CHOICES.glob("*.yaml"))
+    parser = argparse.ArgumentParser("python -m experiments.choose", description=__doc__.split("\n")[0])
+    parser.add_argument("name", choices=names)
+    choose(parser.parse_args().name)
+
+
+def choose(name):
+    """Measure every candidate of the choice, print a line for each and keep it in metrics/choices/NAME.json."""
+    text = (CHOICES / f"{name}.yaml").read_text()
+    choice = yaml.safe_load(text)
+    arm, given, candidates = choice["arm"], choice.get("given", {}), choice["candidates"]
+    committed = params.load()
+    wholes = [merged(committed, merged(given, changes)) for changes in candidates.values()]
+    for whole in wholes:
+        schema.check(whole)
+    training = [training_stage(arm, whole["study"]) for whole in wholes]
+    results = {
+        "question": text.split("\n")[0].removeprefix("# "),
+        "command": f"python -m experiments.choose {name}",
+        "protocol": wholes[0]["split"]["protocol"],
+        "repeats": wholes[0]["split"]["repeats"],
+        "candidates": {},
+    }
+    for number, (label, changes) in enumerate(candidates.items()):
+        experiment = f"choice-{name}-{number + 1}"
+        run(experiment, merged(given, changes), training[number])
+        curves = pd.read_csv(io.StringIO(dvc.api.read(f"metrics/curves/{arm}.csv", rev=experiment)))
+        best = chosen(curves)
+        results["candidates"][label] = {
+            "changes": changes, "ua": best["validation_ua"].tolist(), "epoch": best["epoch"].tolist(),
+        }
+        with replacing(f"metrics/choices/{name}.json") as temporary:
+            temporary.write_text(json.dumps(results, indent=1) + "\n")
+        print(line(label, results["candidates"]), flush=True)
+
+
+def training_stage(arm, study):
+    """The stage of dvc.yaml that trains the arm."""
+    if arm in study["arms"]:
+        return f"train@{arm}"
+    if arm in study["generators"]:
+        return f"retrain@{arm}"
+    raise InputError(f"key `arm`: {arm} is neither in `study.arms` nor in `study.generators`")
+
+
+def chosen(curves):
+    """The row of every (repeat, fold) whose epoch training chose: the best validation UA, of equals the lowest
+    validation loss, of equals the first (ser/training.py)."""
+    order = curves.sort_values(["validation_ua", "validation_loss", "epoch"], ascending=[False, True, True])
+    return order.groupby(["repeat", "fold"], as_index=False).first()
+
+
+def line(label, candidates):
+    """Mean UA of a candidate in per cent, and what it gains over the first, fold by fold, with the standard error."""
+    ua, first = (100 * np.array(candidates[key]["ua"]) for key in (label, next(iter(candidates))))
+    gain = ua - first
+    error = gain.std(ddof=1) / len(gain) ** 0.5
+    return f"{label}: UA {ua.mean():.1f}" + (f", {gain.mean():+.1f} ± {error:.1f}" if len(candidates) > 1 else "")
+
+
+if __name__ == "__main__":
+    stage(main)
