@@ -15,7 +15,9 @@ from ser.masking import Masking
 from ser.training import Training
 from tests.conftest import EMOTIONS
 
-UNMASKED = Masking(probability=0.0, time=0.1, frequency=0.15, shift=0.1, noise=0.01, scale=0.1)
+UNMASKED = Masking(
+    probability=0.0, voice=0.0, tempo=0.0, time=0.1, frequency=0.15, shift=0.1, noise=0.01, scale=0.1
+)
 BASELINE = arms.Arm(masking=UNMASKED, share=0.0)
 MASKED = arms.Arm(masking=UNMASKED.model_copy(update={"probability": 0.7}), share=0.0)
 GENERATED = arms.Arm(masking=UNMASKED, share=0.3)

@@ -4,8 +4,11 @@ import torch
 from ser.masking import Masking, mask
 
 BATCH, N_MELS, FRAMES = 400, 80, 100
-NOTHING = {"probability": 1.0, "time": 0.0, "frequency": 0.0, "shift": 0.0, "noise": 0.0, "scale": 0.0}
-EVERYTHING = {"probability": 1.0, "time": 0.1, "frequency": 0.15, "shift": 0.1, "noise": 0.01, "scale": 0.1}
+NOTHING = dict.fromkeys(["voice", "tempo", "time", "frequency", "shift", "noise", "scale"], 0.0) | {"probability": 1.0}
+EVERYTHING = {
+    "probability": 1.0, "voice": 0.15, "tempo": 0.15, "time": 0.1, "frequency": 0.15, "shift": 0.1, "noise": 0.01,
+    "scale": 0.1,
+}
 
 
 def generator(seed=0):
@@ -13,7 +16,8 @@ def generator(seed=0):
 
 
 def masked(mels, seed=0, **change):
-    return mask(mels, Masking(**NOTHING | change), generator(seed))
+    settings = Masking(**NOTHING | change)
+    return mask(mels, mels.shape[3], settings, generator(seed))
 
 
 def ones(frames=FRAMES):
@@ -102,7 +106,7 @@ def test_every_clip_of_a_batch_is_drawn_for_itself():
 def test_whole_batches_are_left_alone_at_the_stated_rate(probability):
     draws, mels = generator(), torch.ones(2, 1, 4, 5)
     settings = Masking(**EVERYTHING | {"probability": probability})
-    untouched = sum(torch.equal(mask(mels, settings, draws), mels) for _ in range(500)) / 500
+    untouched = sum(torch.equal(mask(mels, 5, settings, draws), mels) for _ in range(500)) / 500
     assert abs(untouched - (1 - probability)) < (0.06 if 0 < probability < 1 else 1e-9)
 
 

@@ -12,6 +12,8 @@ from ser import batches, masking, training
 FRAMES, BANDS, EMOTIONS = 6, 6, 3
 SETTINGS = training.Training(
     epochs=6,
+    ema=0.0,
+    mixup=0.0,
     batch=8,
     optimiser="adamw",
     learning_rate=0.02,
@@ -33,7 +35,9 @@ def toy_clips(count, seed):
     return batches.Clips(*map(torch.as_tensor, tensors))
 
 
-MASKS = masking.Masking(probability=0.7, time=0.3, frequency=0.3, shift=0.1, noise=0.01, scale=0.1)
+MASKS = masking.Masking(
+    probability=0.7, voice=0.2, tempo=0.2, time=0.3, frequency=0.3, shift=0.1, noise=0.01, scale=0.1
+)
 UNMASKED = MASKS.model_copy(update={"probability": 0.0})
 REAL, VALIDATION, SYNTHETIC = toy_clips(44, 0), toy_clips(21, 1), toy_clips(30, 2)
 
@@ -92,7 +96,7 @@ def test_chance_where_the_emotions_are_shuffled():
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"masks": MASKS}, {"synthetic": SYNTHETIC, "share": 0.3}, {"precision": "bf16"}]
+    "change", [{}, {"masks": MASKS}, {"synthetic": SYNTHETIC, "share": 0.3}, {"precision": "bf16"}, {"ema": 0.9}, {"mixup": 0.4}]
 )
 def test_the_same_seed_gives_the_same_bytes(change):
     (first, epoch, history), (again, *rest) = fit(**change), fit(**change)
@@ -106,6 +110,8 @@ def test_every_knob_changes_the_result():
         {"masks": MASKS},
         {"synthetic": SYNTHETIC, "share": 0.3},
         {"batch": 4},
+        {"ema": 0.5},
+        {"mixup": 0.4},
         {"optimiser": "adam"},
         {"learning_rate": 0.01},
         {"weight_decay": 0.5},
