@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 
 from experiments.__main__ import merged, run
-from ser import params, schema
+from ser import params, schema, scores
 from ser.errors import InputError
 from ser.runtime import replacing, stage
 
@@ -42,11 +42,12 @@ def choose(name):
     for whole in wholes:
         schema.check(whole)
     training = [training_stage(arm, whole["study"]) for whole in wholes]
+    split = wholes[0]["split"]
     results = {
         "question": text.split("\n")[0].removeprefix("# "),
         "command": f"python -m experiments.choose {name}",
-        "protocol": wholes[0]["split"]["protocol"],
-        "repeats": wholes[0]["split"]["repeats"],
+        "protocol": f"UA on the validation speakers of every fold, {scores.PROTOCOLS[split['protocol']]}.",
+        "repeats": split["repeats"],
         "candidates": {},
     }
     for number, (label, changes) in enumerate(candidates.items()):

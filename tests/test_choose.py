@@ -120,7 +120,7 @@ def test_a_choice_reads_curves_alone_and_keeps_what_was_measured(project, capsys
     assert kept() == {
         "question": "Which network?",
         "command": "python -m experiments.choose network",
-        "protocol": COMMITTED["split"]["protocol"],
+        "protocol": "UA on the validation speakers of every fold, speakers apart.",
         "repeats": COMMITTED["split"]["repeats"],
         "candidates": {
             "large": {"changes": large, "ua": [0.6, 0.4], "epoch": [2, 1]},
