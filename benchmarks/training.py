@@ -39,8 +39,9 @@ def main():
 
 
 def settings(large):
-    classifier = params.read("classifier", classifiers.ClassifierSettings).model_copy(update={"arch": "resnet18"})
-    return classifier.model_copy(update={"resize": 224, "frames": PADDED}) if large else classifier
+    classifier = params.read("classifier", classifiers.ClassifierSettings)
+    size = {"resize": 224, "frames": PADDED} if large else {"frames": 128}
+    return classifier.model_copy(update={"arch": "resnet18", **size})
 
 
 def ours(updates, large=False):

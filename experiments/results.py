@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from experiments import leakage, tables
+from experiments.__main__ import HERE
 from ser import figures, scores
 from ser.errors import InputError
 from ser.runtime import replacing, stage
@@ -107,7 +108,12 @@ def filled(document, made):
 
 
 def _command(name):
-    return f"python -m experiments {name} --keep"
+    """The command of a part; experiments/SERIES.yaml names that of a member."""
+    series = name.rpartition("_")[0]
+    if series not in SERIES:
+        return f"python -m experiments {name} --keep"
+    text = (HERE / f"{series}.yaml").read_text()
+    return re.search(rf"python -m experiments {series} .*--as {name} --keep", text)[0]
 
 
 def _not_run(names):

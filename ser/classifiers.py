@@ -67,8 +67,8 @@ def build(settings, n_mels, emotions, seed):
 
 @torch.inference_mode()
 def evaluate(model, normalise, clips, frames, precision, embed=False, batch=128):
-    """What `model` makes of every clip, the mean over the crops that cover it: logits `[clips, emotions]`, or embeddings
-    `[clips, width]`, float32 on the CPU."""
+    """What `model` makes of every clip, the mean over the crops that cover it: logits `[clips, emotions]`, or
+    embeddings `[clips, width]`, float32 on the CPU."""
     model.eval()
     function = model.embed if embed else model
     which, position = clips.covering(frames)

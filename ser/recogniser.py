@@ -4,17 +4,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import soundfile
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ser import audio, mels, params
-from ser.classifiers import ClassifierSettings
+from ser import audio, batches, classifiers, mels, params
 from ser.errors import InputError
 from ser.exported import FOLDER, Network
-from ser.packs import FLOOR_DB
 
 LONGEST = 300.0  # seconds of a file
 SUFFIXES = {".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"}  # looked for in folders
@@ -36,7 +33,7 @@ class Recogniser:
         try:
             facts = json.loads((folder / "model.json").read_text())
             chosen = facts["params"]
-            classifier = params.check(chosen["classifier"], ClassifierSettings, "classifier")
+            classifier = params.check(chosen["classifier"], classifiers.ClassifierSettings, "classifier")
             network = Network(classifier, chosen["mels"]["n_mels"], len(chosen["emotions"]))
             network.load_state_dict(load_file(folder / "model.safetensors"))
             return cls(
@@ -68,25 +65,16 @@ class Recogniser:
         """Their mel spectrogram float32 `[n_mels, frames]`, in dB below its peak."""
         return mels.melspectrogram(samples, self.audio.sample_rate, self.mels).T
 
-    @torch.inference_mode()
     def probabilities(self, mel):
-        """The probability of each emotion `[emotions]` for a mel `[n_mels, frames]`: the mean over crops that are
-        evenly spread, as few as cover the clip. A clip shorter than a crop is placed in silence."""
-        return self.network(torch.from_numpy(crops(mel, self.frames))).mean(0).numpy()
+        """The probability of each emotion `[emotions]` for a mel `[n_mels, frames]`, heard as the study's clips."""
+        clip = batches.whole(torch.from_numpy(mel)[None], torch.zeros(1, dtype=torch.long))
+        normalise = batches.Normaliser(self.network.mean, self.network.std)
+        logits = classifiers.evaluate(self.network.classifier, normalise, clip, self.frames, "fp32")
+        return torch.softmax(logits[0], 0).numpy()
 
     def __call__(self, path):
         """`{emotion: probability}` of a sound file."""
         return dict(zip(self.emotions, self.probabilities(self.mel(self.samples(path))).tolist(), strict=True))
-
-
-def crops(mel, size):
-    """Crops `[n, n_mels, size]` that cover a mel `[n_mels, frames]`, evenly spread; one alone is the centre."""
-    missing = max(0, size - mel.shape[1])
-    mel = np.pad(mel, ((0, 0), (missing // 2, missing - missing // 2)), constant_values=FLOOR_DB)
-    count = -(-mel.shape[1] // size)
-    last = mel.shape[1] - size
-    starts = np.linspace(0, last, count).round().astype(int) if count > 1 else [last // 2]
-    return np.stack([mel[:, start : start + size] for start in starts]).astype(np.float32)
 
 
 def files(paths):

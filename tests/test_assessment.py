@@ -14,10 +14,12 @@ from tests.conftest import EMOTIONS
 FOLDER = Path("data/synthetic/dream")
 CLASSIFIER = classifiers.ClassifierSettings(arch="cnn", pretrained="none", frames=16, resize=None, dropout=0.0)
 TRAINING = training.Training(
-    epochs=8, ema=0.0, mixup=0.0, batch=8, optimiser="adamw", learning_rate=0.003, weight_decay=0.01, label_smoothing=0.0, patience=8,
-    precision="fp32",
+    epochs=8, ema=0.0, mixup=0.0, batch=8, optimiser="adamw", learning_rate=0.003, weight_decay=0.01,
+    label_smoothing=0.0, patience=8, precision="fp32",
 )
-MASKING = masking.Masking(probability=0.0, voice=0.0, tempo=0.0, time=0.1, frequency=0.1, shift=0.1, noise=0.01, scale=0.1)
+MASKING = masking.Masking(
+    probability=0.0, voice=0.0, tempo=0.0, time=0.1, frequency=0.1, shift=0.1, noise=0.01, scale=0.1
+)
 SETTINGS = {
     "emotions": EMOTIONS, "split.protocol": "speaker", "seed": 0, "training.precision": "fp32",
     "classifier": CLASSIFIER.model_dump(), "quality.classifier": CLASSIFIER.model_dump(),

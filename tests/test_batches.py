@@ -78,6 +78,23 @@ def test_random_crops_reach_every_place_and_differ_within_a_batch(clips, spectra
     assert {match[0] for match in found} == set(range(len(possible)))
 
 
+@pytest.mark.parametrize(
+    ("length", "starts"), [(7, [0]), (20, [0]), (23, [0, 3]), (60, [0, 20, 40]), (61, [0, 14, 27, 41])]
+)
+def test_a_clip_is_covered_by_as_few_crops_as_do_evenly_spread(length, starts):
+    frames = torch.arange(length, dtype=torch.float16)[:, None] - 79
+    both = torch.cat([frames, frames])
+    clips = batches.Clips(both, torch.tensor([0, length]), torch.tensor([length] * 2), torch.tensor([0, 0]))
+    which, position = clips.covering(20)
+    assert which.tolist() == [0] * len(starts) + [1] * len(starts)
+    crops = clips.crops(which, 20, position)[: len(starts), 0, 0]
+    if length < 20:
+        assert crops[0].tolist() == [-80] * 6 + frames[:, 0].tolist() + [-80] * 7
+    else:
+        assert (crops[:, 0] + 79).tolist() == starts
+        assert set(crops.ravel().tolist()) == set(frames[:, 0].tolist())
+
+
 def test_random_crops_are_determined_by_the_generator(clips):
     first, second, other = (
         clips.random_crops(torch.arange(5), SIZE, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)

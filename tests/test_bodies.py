@@ -12,7 +12,8 @@ from ser import bodies, classifiers
 from ser.bodies import cnn_transformer
 
 WIDTHS = {
-    "cnn": 256, "cnn_statistics": 512, "cnn_transformer": 256, "efficientnet_b0": 1280, "mlp": 256, "resnet18": 512, "resnet50": 2048,
+    "cnn": 256, "cnn_statistics": 256, "cnn_transformer": 256, "efficientnet_b0": 1280, "mlp": 256, "resnet18": 512,
+    "resnet50": 2048,
 }
 SIZES = [(32, 32), (80, 128), (128, 300), (80, 861), (224, 224)]
 

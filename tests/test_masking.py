@@ -76,6 +76,33 @@ def test_shifts_are_circular_and_stay_within_their_share():
         assert torch.equal(shifted[number], mels[number].roll(int(shift[number]), -1))
 
 
+def ramps(axis, frames):
+    """Mels that say along one axis where they are, in 0..1, from -0.5 to 0.5 around its middle."""
+    ramp = (torch.arange((N_MELS, frames)[axis - 2]) + 0.5) / (N_MELS, frames)[axis - 2]
+    return ramp.view(*((1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1))).expand(BATCH, 1, N_MELS, frames)
+
+
+def test_voices_stretch_frequency_from_the_lowest_band_up():
+    changed = masked(ramps(2, FRAMES), voice=0.2)
+    factor = changed[:, 0, 20, 0] / ramps(2, FRAMES)[:, 0, 20, 0]
+    assert factor.min() < 0.87 and factor.max() > 1.2  # 1 / 1.2 to 1 / 0.8
+    torch.testing.assert_close(changed[:, 0, 5:60, 0], ramps(2, FRAMES)[:, 0, 5:60, 0] * factor[:, None])
+    torch.testing.assert_close(changed[:, :, :, :1].expand_as(changed), changed)
+
+
+def test_tempos_change_speed_around_the_centre_and_need_longer_crops():
+    settings = Masking(**NOTHING | {"tempo": 0.2})
+    assert settings.reach(FRAMES) == 120
+    changed = mask(ramps(3, 120), FRAMES, settings, generator())
+    assert changed.shape == (BATCH, 1, N_MELS, FRAMES)
+    speed = (changed[:, 0, 0, -1] - changed[:, 0, 0, 0]) * 120 / (FRAMES - 1)
+    assert 0.79 < speed.min() < 0.82 and 1.18 < speed.max() < 1.21
+    torch.testing.assert_close(changed.mean((1, 2, 3)), torch.full((BATCH,), 0.5))
+    left_alone = mask(ramps(3, 120), FRAMES, settings.model_copy(update={"probability": 0.0}), generator())
+    assert torch.equal(left_alone, ramps(3, 120)[:, :, :, 10:110])
+    assert settings.model_copy(update={"probability": 0.0}).reach(FRAMES) == FRAMES
+
+
 def test_noise_has_the_standard_deviation_asked_for():
     noise = masked(ones(), noise=0.01) - 1
     assert abs(noise.mean()) < 1e-4

@@ -1,10 +1,12 @@
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ser import batches, masking, training
@@ -96,7 +98,11 @@ def test_chance_where_the_emotions_are_shuffled():
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"masks": MASKS}, {"synthetic": SYNTHETIC, "share": 0.3}, {"precision": "bf16"}, {"ema": 0.9}, {"mixup": 0.4}]
+    "change",
+    [
+        {}, {"masks": MASKS}, {"synthetic": SYNTHETIC, "share": 0.3}, {"precision": "bf16"}, {"ema": 0.9},
+        {"mixup": 0.4},
+    ],
 )
 def test_the_same_seed_gives_the_same_bytes(change):
     (first, epoch, history), (again, *rest) = fit(**change), fit(**change)
@@ -122,17 +128,17 @@ def test_every_knob_changes_the_result():
     assert len(results) == 1 + len(knobs)
 
 
-def test_precision_is_what_the_model_computes_in():
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_precision_is_what_the_model_computes_in(precision, dtype):
     seen = set()
 
-    def watch(model):
-        model.body[-1].register_forward_hook(lambda *values: seen.add((model.training, values[2].dtype)))
+    def watch(module, _, output):
+        if isinstance(module, nn.Linear):
+            seen.add((module.training, output.dtype))
 
-    fit(epochs=2, precision="bf16", log=watch)
-    assert seen == {(True, torch.bfloat16), (False, torch.bfloat16)}
-    seen.clear()
-    fit(epochs=2, log=watch)
-    assert seen == {(True, torch.float32), (False, torch.float32)}
+    with register_module_forward_hook(watch):
+        fit(epochs=2, precision=precision)
+    assert seen == {(True, dtype), (False, dtype)}
 
 
 def test_synthetic_clips_bring_no_more_updates():
@@ -232,3 +238,25 @@ def test_mean_recall_weighs_emotions_alike():
         (0.75 + 1 + 0) / 3
     )
     assert training.mean_recall(emotion, emotion) == 1.0
+
+
+def test_averaged_weights_are_the_ones_that_are_kept():
+    steps = []
+    hook = register_optimizer_step_post_hook(
+        lambda optimiser, *_: steps.append(optimiser.param_groups[0]["params"][-1].detach().clone())
+    )
+    model, _, _ = fit(epochs=1, ema=0.75)
+    hook.remove()
+    average = steps[0]
+    for step in steps[1:]:
+        average = 0.75 * average + 0.25 * step
+    torch.testing.assert_close(model.body[-1].bias, average)
+
+
+@pytest.mark.parametrize("proportion", [0.0, 1.0])
+def test_mixed_clips_keep_their_emotions(proportion, monkeypatch):
+    """Of proportion 1 a clip remains as it is, of 0 it becomes the other of its pair, emotion included."""
+    monkeypatch.setattr(training.np.random, "default_rng", lambda _: SimpleNamespace(beta=lambda *_: proportion))
+    model, _, history = fit(mixup=0.4)
+    assert history[-1]["validation_ua"] > 0.9
+    assert (weights(model) == weights(fit()[0])) == (proportion == 1)

@@ -1,23 +1,41 @@
-"""The blocks of the small CNN, averaged over frequency, then mean and standard deviation over time (statistics pooling:
-Snyder et al. 2018, X-Vectors, ICASSP)."""
+"""A small CNN that pools statistics: mean and standard deviation over time of every channel in every band that is left
+(statistics pooling: Snyder et al. 2018, X-Vectors, ICASSP), then a hidden layer. Bands are not averaged: a pattern's
+height counts."""
 
 import torch
 from torch import nn
 
 from ser import imagenet
-from ser.bodies.cnn import CHANNELS, block
 
+CHANNELS = (32, 64, 128, 256)
+HIDDEN = 256
 LEAST_VARIANCE = 1e-5  # keeps the gradient of the standard deviation finite
 
 
 class Statistics(nn.Module):
     def forward(self, cells):
-        """Cells [batch, channels, bands, frames] to [batch, 2 * channels]."""
-        variance, mean = torch.var_mean(cells.float().mean(2), dim=2, correction=0)
-        return torch.cat([mean, (variance + LEAST_VARIANCE).sqrt()], dim=1)
+        """Cells [batch, channels, bands, frames] to [batch, 2 * channels * bands]."""
+        cells = cells.float()
+        mean = cells.mean(3, keepdim=True)
+        variance = (cells - mean).square().mean(3, keepdim=True)
+        return torch.cat([mean, (variance + LEAST_VARIANCE).sqrt()], dim=1).flatten(1)
 
 
 def build(n_mels, frames, pretrained):
     imagenet.refuse("cnn_statistics", pretrained)
     blocks = [block(before, after) for before, after in zip((1, *CHANNELS), CHANNELS)]
-    return nn.Sequential(*blocks, Statistics()), 2 * CHANNELS[-1]
+    bands = -(-n_mels // 2 ** len(CHANNELS))
+    hidden = nn.Sequential(
+        nn.Linear(2 * CHANNELS[-1] * bands, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU()
+    )
+    return nn.Sequential(*blocks, Statistics(), hidden), HIDDEN
+
+
+def block(before, after):
+    """Pooling comes first, as what follows then has a quarter of the cells to work on."""
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, padding=1, bias=False),
+        nn.MaxPool2d(2, ceil_mode=True),
+        nn.BatchNorm2d(after),
+        nn.ReLU(),
+    )
