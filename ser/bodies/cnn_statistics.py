@@ -23,16 +23,17 @@ class Statistics(nn.Module):
 
 def build(n_mels, frames, pretrained):
     imagenet.refuse("cnn_statistics", pretrained)
-    blocks = [block(before, after) for before, after in zip((1, *CHANNELS), CHANNELS)]
+    first = nn.Conv2d(1, CHANNELS[0], 5, stride=2, padding=2, bias=False)
+    blocks = [block(before, after) for before, after in zip(CHANNELS, CHANNELS[1:])]
     bands = -(-n_mels // 2 ** len(CHANNELS))
     hidden = nn.Sequential(
         nn.Linear(2 * CHANNELS[-1] * bands, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU()
     )
-    return nn.Sequential(*blocks, Statistics(), hidden), HIDDEN
+    return nn.Sequential(first, nn.BatchNorm2d(CHANNELS[0]), nn.ReLU(), *blocks, Statistics(), hidden), HIDDEN
 
 
 def block(before, after):
-    """Pooling comes first, as what follows then has a quarter of the cells to work on."""
+    """Pooling comes before the rest, which then has a quarter of the cells to work on."""
     return nn.Sequential(
         nn.Conv2d(before, after, 3, padding=1, bias=False),
         nn.MaxPool2d(2, ceil_mode=True),
