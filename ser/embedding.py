@@ -26,7 +26,7 @@ def features(fold, clips, settings, emotions, precision):
 
 def recogniser(fold, settings, emotions, precision, device):
     """A function of mels `[clips, n_mels, frames]` in dB and the number of an emotion: those of the mels that the
-    fold's classifier recognises as that emotion, judged by their centre crops, in the same order."""
+    fold's classifier recognises as that emotion, in the same order."""
     net, normalise = classifier(fold, settings, emotions, device)
 
     def recognised(mels, emotion):
