@@ -78,7 +78,8 @@ recognise("clip.wav")    # {{"anger": 0.93, ...}}
 
 `model.safetensors` holds the weights and `model.json` how sound becomes mels and what built them; `model.onnx` is the
 same network, crops `[batch, {facts["params"]["mels"]["n_mels"]}, {facts["params"]["classifier"]["frames"]}]` in dB \
-below the clip's peak in, probabilities out.
+below the clip's peak in, probabilities out. A clip is heard through the crops that cover it: their mean logits, which \
+is the geometric mean of their probabilities, made to sum to one.
 """
 
 
