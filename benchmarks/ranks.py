@@ -52,6 +52,7 @@ def fill(folder):
     rng, emotions = np.random.default_rng(0), ["anger", "neutral", "sadness"]
     settings = yaml.safe_load((ROOT / "params.yaml").read_text())
     settings["emotions"] = emotions
+    settings["classifier"] |= {"arch": "resnet18", "frames": 128}
     settings["training"] |= {"epochs": EPOCHS, "patience": EPOCHS}
     (folder / "params.yaml").write_text(yaml.safe_dump(settings))
     number = np.arange(CLIPS)

@@ -46,6 +46,7 @@ def choose(name):
     results = {
         "question": text.split("\n")[0].removeprefix("# "),
         "command": f"python -m experiments.choose {name}",
+        "given": given,
         "protocol": f"UA on the validation speakers of every fold, {scores.PROTOCOLS[split['protocol']]}.",
         "repeats": split["repeats"],
         "candidates": {},
@@ -76,7 +77,7 @@ def chosen(curves):
     """The row of every (repeat, fold) whose epoch training chose: the best validation UA, of equals the lowest
     validation loss, of equals the first (ser/training.py)."""
     order = curves.sort_values(["validation_ua", "validation_loss", "epoch"], ascending=[False, True, True])
-    return order.groupby(["repeat", "fold"], as_index=False).first()
+    return order.groupby(["repeat", "fold"]).head(1).sort_values(["repeat", "fold"])
 
 
 def line(label, candidates):

@@ -19,7 +19,7 @@ def picture(apart, random):
     axes.set_yticks(range(len(pairs)), pairs)
     axes.set_ylim(len(pairs) - 0.45, -0.75)
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_formatter(figures._per_cent)
+    axes.xaxis.set_major_formatter(figures.per_cent)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     axes.set_xlabel("emotions recognised (UA: mean recall over emotions)")
     axes.grid(axis="x")
@@ -27,8 +27,8 @@ def picture(apart, random):
         _side(axes, honest, row, HONEST, "o", "test speakers never heard before: honest")
         _side(axes, leaking, row, LEAKING, "D", "test speakers were in training: leaks")
         _arrow(axes, honest["value"], leaking["value"], row - 0.25, ": test speakers were in training" * (row == 0))
-    figures._legend(axes)
-    return figures._titled(
+    figures.legend(axes)
+    return figures.titled(
         figure, "The same models, the same clips: a random split flatters, speakers apart is honest",
         f"Bars: 95 % intervals over speakers; chance {100 / len(apart['emotions']):.1f} %. {apart['clips']:,} clips of "
         f"{apart['speakers']} speakers. A random split puts other clips of the test speakers into training: the model "
@@ -36,7 +36,7 @@ def picture(apart, random):
 
 
 def _side(axes, estimate, row, colour, marker, label):
-    figures._interval(axes, estimate, row, colour, marker, size=9, width=2, label=label, horizontal=True)
+    figures.interval(axes, estimate, row, colour, marker, size=9, width=2, label=label, horizontal=True)
     axes.annotate(f"{100 * estimate['value']:.1f}", (estimate["value"], row), xytext=(0, -15),
                   textcoords="offset points", ha="center", fontsize=9, fontweight="bold", color=colour)
 

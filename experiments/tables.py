@@ -1,9 +1,7 @@
 """Tables of the study as Markdown, from what `scores.compare` found; UA in per cent, differences in points of UA."""
 
-import json
 from statistics import mean, stdev
 
-from experiments.__main__ import flattened
 from ser import scores
 
 # UA and WA in per cent: {(setting, name of our run of it): [(system, UA, WA), ...]}. ResNet-152: Mansouri, Ghaffary &
@@ -48,9 +46,9 @@ def differences(details):
         for arm in others:
             found = details["arms"][arm]["against"][reference]
             smallest = detectable(found["ua"])
-            rows.append([arm, reference, scores.percent(found["ua"], "+"), scores._p(found["p_corrected"]),
+            rows.append([arm, reference, scores.percent(found["ua"], "+"), scores.p_value(found["p_corrected"]),
                          "" if smallest is None else f"{100 * smallest:.1f}"])
-    return scores._markdown(rows)
+    return scores.markdown(rows)
 
 
 def corpora(details):
@@ -63,14 +61,14 @@ def corpora(details):
             row.append(scores.percent(figures["corpora"][corpus]["ua"]))
             row.append(scores.percent(against[corpus]["ua"], "+") if against else "")
         rows.append(row)
-    return scores._markdown(rows)
+    return scores.markdown(rows)
 
 
 def recalls(details):
     """Recall of each emotion by arm, in per cent."""
     rows = [[arm, *(scores.percent(figures["overall"]["recall"][emotion]) for emotion in details["emotions"])]
             for arm, figures in details["arms"].items()]
-    return scores._markdown([["arm", *details["emotions"]], *rows])
+    return scores.markdown([["arm", *details["emotions"]], *rows])
 
 
 def run(details):
@@ -94,7 +92,7 @@ def leakage(apart, random):
     """What a random split adds to the UA of each arm."""
     rows = [[arm, scores.percent(honest), scores.percent(leaking), f"{100 * (leaking['value'] - honest['value']):+.1f}"]
             for arm, (honest, leaking) in inflation(apart, random).items()]
-    return scores._markdown([["arm", "UA, speakers apart", "UA, random split (leaks)", "inflation"], *rows])
+    return scores.markdown([["arm", "UA, speakers apart", "UA, random split (leaks)", "inflation"], *rows])
 
 
 def published(runs):
@@ -105,7 +103,7 @@ def published(runs):
                  for system, *figures in systems]
         for arm, figures in _ours(runs[name]).items() if name in runs else ():
             rows.append([setting, f"**ours, {arm}**", scores.percent(figures["ua"]), scores.percent(figures["wa"])])
-    return scores._markdown(rows)
+    return scores.markdown(rows)
 
 
 def _ours(details):
@@ -118,18 +116,19 @@ def _ours(details):
 
 
 def series(members):
-    """Amount against gain, from `{amount in per cent: details}`: the baseline and the generator arm with the highest
-    UA at that amount."""
-    rows = [["amount", "UA baseline", "best generator", "its UA", "difference", "p, corrected"]]
+    """Amount against gain, from `{amount in per cent: details}`: the baseline, and each generator that every member
+    has."""
+    generators = [arm for arm in next(iter(members.values()))["arms"] if arm not in scores.REFERENCES]
+    shared = [arm for arm in generators if all(arm in details["arms"] for details in members.values())]
+    rows = [["amount", "UA baseline", "generator", "its UA", "difference", "p, corrected"]]
     for amount, details in members.items():
         arms = details["arms"]
-        generators = [arm for arm in arms if arm not in scores.REFERENCES]
-        best = max(generators, key=lambda arm: arms[arm]["overall"]["ua"]["value"])
-        against = arms[best]["against"]["baseline"]
-        rows.append([f"{amount} %", scores.percent(arms["baseline"]["overall"]["ua"]), best,
-                     scores.percent(arms[best]["overall"]["ua"]), scores.percent(against["ua"], "+"),
-                     scores._p(against["p_corrected"])])
-    return scores._markdown(rows)
+        for arm in shared:
+            against = arms[arm]["against"]["baseline"]
+            rows.append([f"{amount} %", scores.percent(arms["baseline"]["overall"]["ua"]), arm,
+                         scores.percent(arms[arm]["overall"]["ua"]), scores.percent(against["ua"], "+"),
+                         scores.p_value(against["p_corrected"])])
+    return scores.markdown(rows)
 
 
 def choice(made):
@@ -137,12 +136,11 @@ def choice(made):
     its standard error over pairs of a (repeat, fold)."""
     candidates = list(made["candidates"].items())
     first = candidates[0][1]["ua"]
-    rows = [["candidate", "changes", "validation UA", "difference ± standard error", "epoch"]]
+    rows = [["candidate", "validation UA", "difference ± standard error", "epoch"]]
     for label, found in candidates:
-        changes = ", ".join(f"`{key}={json.dumps(value)}`" for key, value in flattened(found["changes"]))
-        rows.append([label, changes, f"{100 * mean(found['ua']):.1f}",
+        rows.append([label, f"{100 * mean(found['ua']):.1f}",
                      "" if found["ua"] is first else _paired(found["ua"], first), f"{mean(found['epoch']):.0f}"])
-    return (f"**{made['question']}** {made['protocol']}\n\n{scores._markdown(rows)}\n\n"
+    return (f"**{made['question']}** {made['protocol']}\n\n{scores.markdown(rows)}\n\n"
             f"Means over {len(first)} trainings (repeats: {made['repeats']}) each; `{made['command']}`.")
 
 
@@ -158,4 +156,4 @@ def missing(parts):
         return "Everything was run."
     rows = [[name, what, f"`{command}`", f"{hours:g}"] for name, (what, hours, command) in parts.items()]
     rows.append(["**all**", "", "", f"{sum(hours for _, hours, _ in parts.values()):.1f}"])
-    return scores._markdown([["part", "what", "command", "hours on 2 cores"], *rows])
+    return scores.markdown([["part", "what", "command", "hours on 2 cores"], *rows])

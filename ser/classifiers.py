@@ -77,6 +77,11 @@ def evaluate(model, normalise, clips, frames, precision, embed=False, batch=128)
         mels = normalise(clips.crops(some, frames, places)).contiguous(memory_format=torch.channels_last)
         with compute.autocast(which.device, precision):
             outputs.append(function(mels).float().cpu())
-    outputs, which = torch.cat(outputs), which.cpu()
-    total = torch.zeros(len(clips), outputs.shape[1]).index_add_(0, which, outputs)
-    return total / which.bincount(minlength=len(clips))[:, None]
+    return mean_over_crops(torch.cat(outputs), which.cpu())
+
+
+def mean_over_crops(outputs, which):
+    """The mean of `outputs` [crops, width] over the crops of each clip, `[clips, width]`; `which` [crops] numbers the
+    clips, each of which has a crop."""
+    count = which.bincount()
+    return torch.zeros(len(count), outputs.shape[1]).index_add_(0, which, outputs) / count[:, None]

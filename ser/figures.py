@@ -57,27 +57,27 @@ def _ua(details, title, note=""):
     axes = figure.subplots()
     for index, result in enumerate(arms.values()):
         row, estimate = pitch * index, result["overall"]["ua"]
-        _interval(axes, estimate, row, COLOURS[0], marker="o", size=8, width=2.2, horizontal=True,
-                  label="all clips")
+        interval(axes, estimate, row, COLOURS[0], marker="o", size=8, width=2.2, horizontal=True,
+                 label="all clips")
         axes.annotate(f"{100 * estimate['value']:.1f}", (estimate["value"], row), xytext=(0, 6),
                       textcoords="offset points", ha="center", fontsize=9, fontweight="bold")
         for i, corpus in enumerate(corpora, start=1):
-            _interval(axes, result["corpora"][corpus]["ua"], row + 0.45 * i, _cycle(COLOURS, i),
-                      marker=_cycle(MARKERS, i), size=5, width=1.1, horizontal=True,
-                      label=corpus)
+            interval(axes, result["corpora"][corpus]["ua"], row + 0.45 * i, _cycle(COLOURS, i),
+                     marker=_cycle(MARKERS, i), size=5, width=1.1, horizontal=True,
+                     label=corpus)
         if index:
             axes.axhline(row - 0.65, color="#E0E0E0", linewidth=0.8)
     axes.set_yticks(pitch * np.arange(len(arms)), arms)
     axes.set_ylim(pitch * len(arms) - 0.65, -0.65)
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_formatter(_per_cent)
+    axes.xaxis.set_major_formatter(per_cent)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     axes.grid(axis="x")
     if corpora:
-        _legend(axes)
+        legend(axes)
     chance = 100 / len(details["emotions"])
-    return _titled(figure, title,
-                   f"{note} Bars: 95 % intervals over speakers; chance {chance:.1f} %. {scores.caption(details)}")
+    return titled(figure, title,
+                  f"{note} Bars: 95 % intervals over speakers; chance {chance:.1f} %. {scores.caption(details)}")
 
 
 @styled
@@ -91,20 +91,20 @@ def recall(details):
         figures = details["arms"][arm]["overall"]["recall"]
         for column, emotion in enumerate(emotions):
             if emotion in figures:
-                _interval(axes, figures[emotion], column + offsets[i], _cycle(COLOURS, i),
-                          marker=_cycle(MARKERS, i), size=5.5, width=1.6, label=arm)
+                interval(axes, figures[emotion], column + offsets[i], _cycle(COLOURS, i),
+                         marker=_cycle(MARKERS, i), size=5.5, width=1.6, label=arm)
     for column in range(1, len(emotions)):
         axes.axvline(column - 0.5, color="#E0E0E0", linewidth=0.8)
     axes.set_xticks(range(len(emotions)), emotions)
     axes.set_xlim(-0.5, len(emotions) - 0.5)
     axes.tick_params(axis="x", length=0)
     axes.set_ylim(0, 1.02)
-    axes.yaxis.set_major_formatter(_per_cent)
+    axes.yaxis.set_major_formatter(per_cent)
     axes.set_ylabel("recall")
     axes.grid(axis="y")
-    _legend(axes)
-    return _titled(figure, "Recall of each emotion by arm",
-                   f"Bars: 95 % intervals over speakers. {scores.caption(details)}")
+    legend(axes)
+    return titled(figure, "Recall of each emotion by arm",
+                  f"Bars: 95 % intervals over speakers. {scores.caption(details)}")
 
 
 @styled
@@ -138,8 +138,8 @@ def confusion(details):
         axes.tick_params(labelbottom=lowest)
         if lowest:
             axes.set_xlabel("recognised as")
-    return _titled(figure, "Which emotion is taken for which",
-                   f"Per cent of the clips of each spoken emotion. {scores.caption(details)}")
+    return titled(figure, "Which emotion is taken for which",
+                  f"Per cent of the clips of each spoken emotion. {scores.caption(details)}")
 
 
 @styled
@@ -164,7 +164,7 @@ def learning_curves(histories, caption):
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         loss.set_ylim(0, 1.05 * np.percentile(losses, 99.5))
         accuracy.set_ylim(0, 1)
-        accuracy.yaxis.set_major_formatter(_per_cent)
+        accuracy.yaxis.set_major_formatter(per_cent)
         loss.set_title(arm)
         accuracy.set_xlabel("epoch")
         loss.tick_params(labelbottom=False, labelleft=column == 0)
@@ -174,8 +174,8 @@ def learning_curves(histories, caption):
             accuracy.set_ylabel("UA")
         if index == 0:
             loss.legend(loc="upper right")
-    return _titled(figure, "Learning curves",
-                   f"Thin: one fold, held at its last value once it stopped; bold: the mean. {caption}")
+    return titled(figure, "Learning curves",
+                  f"Thin: one fold, held at its last value once it stopped; bold: the mean. {caption}")
 
 
 def _curves(axes, history, column, colour, label):
@@ -226,7 +226,7 @@ def gallery(real, synthetic, title, hop, sample_rate, caption="", low=0.0, high=
     bar = figure.colorbar(image, ax=grid, label="dB below the peak of the clip", aspect=50, pad=0.015)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7)
-    return _titled(figure, title, f"Across: time in s; up: frequency in Hz, mel scale. {caption}", gap=0.04)
+    return titled(figure, title, f"Across: time in s; up: frequency in Hz, mel scale. {caption}", gap=0.04)
 
 
 @styled
@@ -236,7 +236,7 @@ def quality(results):
     generator."""
     title = "Quality of synthetic clips"
     if not results:
-        return _titled(Figure(figsize=(WIDTH, 0.8), layout="constrained"), title, "No generators in this study.")
+        return titled(Figure(figsize=(WIDTH, 0.8), layout="constrained"), title, "No generators in this study.")
     figure = Figure(figsize=(WIDTH, 1.4 + 3 * (0.5 + 0.22 * len(results))), layout="constrained")
     *grid, last = figure.subplots(3, 4, sharey=True).flat
     for axes, (key, (name, factor, _, better)) in zip(grid, scores.QUALITY.items(), strict=True):
@@ -258,7 +258,7 @@ def quality(results):
     marks = dict(zip(*reversed(axes.get_legend_handles_labels())))
     last.legend(marks.values(), marks, loc="center left", fontsize=7.5, borderaxespad=0)
     last.set_axis_off()
-    return _titled(figure, title, scores.QUALITY_NOTE)
+    return titled(figure, title, scores.QUALITY_NOTE)
 
 
 def _quantities(axes, values, factor, row, marker, **style):
@@ -298,7 +298,7 @@ def embeddings(points, title, caption):
     people = [_sign(*_speaker(number), speaker, hollow=True) for number, speaker in enumerate(speakers)]
     signs = [*kinds, *colours, *people]
     figure.legend(handles=signs, loc="outside right upper", ncols=-(-len(signs) // 46), fontsize=7, handletextpad=0)
-    return _titled(figure, title, caption)
+    return titled(figure, title, caption)
 
 
 def _scatter(axes, points, method, marker, colour, hollow):
@@ -316,7 +316,7 @@ def _speaker(number):
     return _cycle(MARKERS, number // len(MANY_COLOURS)), _cycle(MANY_COLOURS, number)
 
 
-def _interval(axes, estimate, position, colour, marker, size, width, label, horizontal=False):
+def interval(axes, estimate, position, colour, marker, size, width, label, horizontal=False):
     """A marker at the estimate and, where there is one, a bar over its interval."""
     value = estimate["value"]
     bar = None if estimate["low"] is None else [[value - estimate["low"]], [estimate["high"] - value]]
@@ -325,7 +325,7 @@ def _interval(axes, estimate, position, colour, marker, size, width, label, hori
                   markeredgewidth=0.6, elinewidth=width, label=label)
 
 
-def _legend(axes):
+def legend(axes):
     """Markers without bars, in one line above the axes."""
     bars = dict(zip(*reversed(axes.get_legend_handles_labels())))
     axes.legend([bar[0] for bar in bars.values()], bars, loc="lower left", bbox_to_anchor=(0, 1),
@@ -336,7 +336,8 @@ def _columns(arms):
     return 2 if len(arms) == 4 else min(3, len(arms))
 
 
-def _per_cent(value, _):
+def per_cent(value, _):
+    """A share as a tick's label."""
     return f"{100 * value:g} %"
 
 
@@ -344,7 +345,8 @@ def _cycle(values, index):
     return values[index % len(values)]
 
 
-def _titled(figure, title, caption, gap=0.08):
+def titled(figure, title, caption, gap=0.08):
+    """The figure with a title above and a caption below, `gap` inches between its parts."""
     width = figure.get_figwidth()
     figure.get_layout_engine().set(h_pad=gap)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")

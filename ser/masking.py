@@ -30,10 +30,10 @@ def mask(mels, frames, settings, generator):
     """Augment normalised mels `[batch, 1, n_mels, settings.reach(frames)]` to `[batch, 1, n_mels, frames]`; with
     probability 1 - `settings.probability` the centre of the batch is returned as it is.
 
-    `voice` and `tempo` are the largest relative stretch of frequency, from the lowest band up, and of speed. `time` and
-    `frequency` are the largest masked share of each axis, `shift` the largest circular shift as a share of the frames,
-    `noise` the standard deviation added, `scale` the largest relative change of amplitude. Masked cells become 0, the
-    mean of the training data. `generator` is a CPU torch.Generator, so that draws do not depend on the device.
+    `voice` and `tempo` are the largest relative stretch of the mel axis, from the lowest band up, and of speed. `time`
+    and `frequency` are the largest masked share of each axis, `shift` the largest circular shift as a share of the
+    frames, `noise` the standard deviation added, `scale` the largest relative change of amplitude. Masked cells become
+    0, the mean of the training data. `generator` is a CPU torch.Generator, so that draws do not depend on the device.
     """
     batch, _, n_mels, reach = mels.shape
     if not settings.probability or torch.rand((), generator=generator) >= settings.probability:
@@ -65,7 +65,7 @@ def mask(mels, frames, settings, generator):
 
 
 def _stretched(mels, frames, voice, tempo):
-    """The centre of mels `[batch, 1, n_mels, reach]` as `[batch, 1, n_mels, frames]`, each clip's frequencies times
+    """The centre of mels `[batch, 1, n_mels, reach]` as `[batch, 1, n_mels, frames]`, each clip's bands times
     `voice` [batch] and its speed times `tempo` [batch]; beyond the highest band or the crop its edge goes on."""
     n_mels, reach = mels.shape[2:]
     band = (torch.arange(n_mels, device=mels.device) + 0.5) / n_mels / voice[:, None] * 2 - 1

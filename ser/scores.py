@@ -17,7 +17,7 @@ REFERENCES = ("baseline", "masked")
 PROTOCOLS = {
     "speaker": "speakers apart",
     "loso": "one speaker left out at a time",
-    "text": "sentences apart, speakers shared",
+    "text": "sentences apart, speakers shared (leaks voices)",
     "speaker_text": "speakers and sentences apart",
     "cross_corpus": "one corpus left out at a time",
     "random": "random split (leaks: test speakers are in training)",
@@ -323,12 +323,12 @@ def table(details):
     for arm, figures in details["arms"].items():
         against = [figures["against"].get(name) for name in references]
         rows.append([arm, *(percent(figures["overall"][metric]) for metric in METRICS),
-                     *(f"{percent(entry['ua'], '+')}, p {_p(entry['p_corrected'])}" if entry else ""
+                     *(f"{percent(entry['ua'], '+')}, p {p_value(entry['p_corrected'])}" if entry else ""
                        for entry in against)])
     note = "Per cent [95 % interval over speakers]"
     if references:
         note += "; UA vs: paired difference in points, p by permutation over speakers, Holm-corrected"
-    return f"{_markdown(rows)}\n\n{caption(details)} {note}."
+    return f"{markdown(rows)}\n\n{caption(details)} {note}."
 
 
 def quality_table(quality):
@@ -341,10 +341,10 @@ def quality_table(quality):
     for name, side in sides.items():
         rows.append([name, *("" if side[key] is None else f"{factor * side[key]:.{decimals}f}"
                              for key, (_, factor, decimals, _) in QUALITY.items())])
-    return f"{_markdown(rows)}\n\n{QUALITY_NOTE}"
+    return f"{markdown(rows)}\n\n{QUALITY_NOTE}"
 
 
-def _markdown(rows):
+def markdown(rows):
     widths = [max(map(len, column)) for column in zip(*rows)]
     rows = [rows[0], ["-" * width for width in widths], *rows[1:]]
     return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows)
@@ -357,5 +357,5 @@ def percent(estimate, sign=""):
     return value if low is None else f"{value} [{low}, {high}]"
 
 
-def _p(p):
+def p_value(p):
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"

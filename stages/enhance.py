@@ -9,7 +9,6 @@ import importlib
 import sys
 
 import pandas as pd
-import torch
 from pydantic import NonNegativeInt
 
 from ser import batches, classifiers, compute, denoising, embedding, params, scores, store, study, units
@@ -34,16 +33,19 @@ def main(name):
         normalise = Normaliser(state.pop("mean").to(device), state.pop("std").to(device))
         net, own_normalise = embedding.classifier(fold, classifier, len(real.emotions), device)
         test = real.clips(fold.test, device)
-        mels = normalise(test.crops(torch.arange(len(test), device=device), fitted.frames, 0.5))
+        which, position = test.covering(fitted.frames)
+        mels = normalise(test.crops(which, fitted.frames, position))
         recognised = classifiers.evaluate(net, own_normalise, test, classifier.frames, precision).argmax(1)
         emotions = {"true_label": test.emotion.cpu(), "predicted_label": recognised, "no_label": None}
         for condition in progress(scores.CONDITIONS, unit="condition"):
             draws = compute.generator(compute.derive_seed(seed, fold.repeat, fold.fold, 9))
-            emotion = emotions[condition]
+            emotion = None if emotions[condition] is None else emotions[condition][which.cpu()]
             embedding_of = None if emotion is None else centroids[emotion]
             enhanced = generator.enhance(state, mels, emotion, embedding_of, fitted, settings, draws, device)
-            clips = batches.whole(normalise.to_db(enhanced[:, 0].to(device)), test.emotion)
-            logits = classifiers.evaluate(net, own_normalise, clips, classifier.frames, precision)
+            crops = batches.whole(normalise.to_db(enhanced[:, 0].to(device)), test.emotion[which])
+            logits = classifiers.mean_over_crops(
+                classifiers.evaluate(net, own_normalise, crops, classifier.frames, precision), which.cpu()
+            )
             real.predictions(fold, logits).to_csv(folder / f"{condition}.csv", index=False)
 
     def gather(folders):

@@ -26,6 +26,8 @@ CLASSIFIER = classifiers.ClassifierSettings(
 )
 SETTINGS = Training(
     epochs=2,
+    ema=0.0,
+    mixup=0.0,
     batch=8,
     optimiser="adamw",
     learning_rate=0.01,

@@ -82,7 +82,7 @@ def ramps(axis, frames):
     return ramp.view(*((1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1))).expand(BATCH, 1, N_MELS, frames)
 
 
-def test_voices_stretch_frequency_from_the_lowest_band_up():
+def test_voices_stretch_the_mel_axis_from_the_lowest_band_up():
     changed = masked(ramps(2, FRAMES), voice=0.2)
     factor = changed[:, 0, 20, 0] / ramps(2, FRAMES)[:, 0, 20, 0]
     assert factor.min() < 0.87 and factor.max() > 1.2  # 1 / 1.2 to 1 / 0.8

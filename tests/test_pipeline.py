@@ -12,6 +12,7 @@ import pytest
 import yaml
 from sklearn.metrics import balanced_accuracy_score
 
+from ser import params
 from trust import faults
 from trust.project import call, change, commit, copy_of_the_repository, repro
 
@@ -60,9 +61,10 @@ def test_no_speaker_on_two_sides_and_only_real_clips_tested(project):
 
 
 def test_a_masking_knob_reruns_the_masked_arm_alone(project):
-    change(project, {"arms": {"masked": {"masking": {"time": 0.2}}}})
+    before = params.load(project / "params.yaml")["arms"]["masked"]["masking"]["time"]
+    change(project, {"arms": {"masked": {"masking": {"time": before + 0.1}}}})
     assert repro(project) == {"train@masked", "compare", "card"}
-    change(project, {"arms": {"masked": {"masking": {"time": 0.1}}}})
+    change(project, {"arms": {"masked": {"masking": {"time": before}}}})
     assert repro(project) == {"compare"}  # the run cache knows the others
 
 

@@ -2,6 +2,8 @@
 (statistics pooling: Snyder et al. 2018, X-Vectors, ICASSP), then a hidden layer. Bands are not averaged: a pattern's
 height counts."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -24,7 +26,7 @@ class Statistics(nn.Module):
 def build(n_mels, frames, pretrained):
     imagenet.refuse("cnn_statistics", pretrained)
     first = nn.Conv2d(1, CHANNELS[0], 5, stride=2, padding=2, bias=False)
-    blocks = [block(before, after) for before, after in zip(CHANNELS, CHANNELS[1:])]
+    blocks = [block(before, after) for before, after in pairwise(CHANNELS)]
     bands = -(-n_mels // 2 ** len(CHANNELS))
     hidden = nn.Sequential(
         nn.Linear(2 * CHANNELS[-1] * bands, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU()
