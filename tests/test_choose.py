@@ -120,6 +120,7 @@ def test_a_choice_reads_curves_alone_and_keeps_what_was_measured(project, capsys
     assert kept() == {
         "question": "Which network?",
         "command": "python -m experiments.choose network",
+        "given": given,
         "protocol": "UA on the validation speakers of every fold, speakers apart.",
         "repeats": COMMITTED["split"]["repeats"],
         "candidates": {
