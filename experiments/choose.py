@@ -11,12 +11,13 @@ import argparse
 import io
 import json
 from pathlib import Path
+from statistics import mean
 
 import dvc.api
-import numpy as np
 import pandas as pd
 import yaml
 
+from experiments import tables
 from experiments.__main__ import merged, run
 from ser import params, schema, scores
 from ser.errors import InputError
@@ -82,10 +83,9 @@ def chosen(curves):
 
 def line(label, candidates):
     """Mean UA of a candidate in per cent, and what it gains over the first, fold by fold, with the standard error."""
-    ua, first = (100 * np.array(candidates[key]["ua"]) for key in (label, next(iter(candidates))))
-    gain = ua - first
-    error = gain.std(ddof=1) / len(gain) ** 0.5
-    return f"{label}: UA {ua.mean():.1f}" + (f", {gain.mean():+.1f} ± {error:.1f}" if len(candidates) > 1 else "")
+    ua, first = candidates[label]["ua"], next(iter(candidates.values()))["ua"]
+    gain = f", {tables.paired(ua, first)}" if len(candidates) > 1 else ""
+    return f"{label}: UA {100 * mean(ua):.1f}{gain}"
 
 
 if __name__ == "__main__":

@@ -139,12 +139,13 @@ def choice(made):
     rows = [["candidate", "validation UA", "difference ± standard error", "epoch"]]
     for label, found in candidates:
         rows.append([label, f"{100 * mean(found['ua']):.1f}",
-                     "" if found["ua"] is first else _paired(found["ua"], first), f"{mean(found['epoch']):.0f}"])
+                     "" if found["ua"] is first else paired(found["ua"], first), f"{mean(found['epoch']):.0f}"])
     return (f"**{made['question']}** {made['protocol']}\n\n{scores.markdown(rows)}\n\n"
             f"Means over {len(first)} trainings (repeats: {made['repeats']}) each; `{made['command']}`.")
 
 
-def _paired(ours, theirs):
+def paired(ours, theirs):
+    """The mean difference in points, with its standard error where there are several pairs."""
     gains = [100 * (one - other) for one, other in zip(ours, theirs, strict=True)]
     error = f" ± {stdev(gains) / len(gains) ** 0.5:.1f}" if len(gains) > 1 else ""
     return f"{mean(gains):+.1f}{error}"

@@ -36,10 +36,12 @@ def main(name):
         which, position = test.covering(fitted.frames)
         mels = normalise(test.crops(which, fitted.frames, position))
         recognised = classifiers.evaluate(net, own_normalise, test, classifier.frames, precision).argmax(1)
-        emotions = {"true_label": test.emotion.cpu(), "predicted_label": recognised, "no_label": None}
+        emotion_of_crop = {
+            "true_label": test.emotion[which].cpu(), "predicted_label": recognised[which.cpu()], "no_label": None,
+        }
         for condition in progress(scores.CONDITIONS, unit="condition"):
             draws = compute.generator(compute.derive_seed(seed, fold.repeat, fold.fold, 9))
-            emotion = None if emotions[condition] is None else emotions[condition][which.cpu()]
+            emotion = emotion_of_crop[condition]
             embedding_of = None if emotion is None else centroids[emotion]
             enhanced = generator.enhance(state, mels, emotion, embedding_of, fitted, settings, draws, device)
             crops = batches.whole(normalise.to_db(enhanced[:, 0].to(device)), test.emotion[which])
