@@ -79,6 +79,7 @@ def contents(default, experiments, choices):
         "quality": scores.quality_table(default["quality"]),
         "enhanced": tables.enhanced(default),
         "published": tables.published({"default": default} | experiments),
+        "goals": tables.goals({"default": default} | experiments),
         "missing": tables.missing({name: (*PARTS[name], _command(name)) for name in PARTS if name not in experiments}),
     }
     made |= {mark: _not_run(["random_split"]) for mark in ("random_split", "leakage")}

@@ -117,6 +117,24 @@ def test_published_figures_stand_beside_ours(default):
     assert {row[0] for row in ours} == {"both corpora, six emotions, speakers apart"}
 
 
+def test_distance_from_the_goals(default):
+    found = {row[0]: row[1:] for row in rows(tables.goals({"default": default}))}
+    assert found["UA: RAVDESS, eight emotions, actors apart"] == ["72.0", "not run yet", "", ""]
+    uas = {arm: default["arms"][arm]["overall"]["ua"] for arm in ARMS}
+    best = max(ARMS, key=lambda arm: uas[arm]["value"])
+    assert found["UA: both corpora, six emotions, speakers apart"] == [
+        "80.0", scores.percent(uas[best]), best, f"{100 * uas[best]['value'] - 80:+.1f}"]
+    generator = max(("gan", "vae"), key=lambda arm: uas[arm]["value"])
+    gain = default["arms"][generator]["against"]["masked"]["ua"]
+    assert found["gain in UA of a generator over masked"] == [
+        "+2.0", scores.percent(gain, "+"), generator, f"{100 * gain['value'] - 2:+.1f}"]
+
+
+@pytest.mark.parametrize("arms, goals", [(("baseline", "masked"), 0), (("baseline", "gan"), 1), (("masked", "gan"), 1)])
+def test_gains_to_reach_are_of_a_generator_over_a_reference(arms, goals):
+    assert tables.goals({"default": details(arms=arms)}).count("gain in UA of a generator") == goals
+
+
 def test_a_series_shows_the_generators_that_all_its_members_have(default):
     one = details(arms=("baseline", "gan"))
     first, second = rows(tables.series({25: one, 100: default}))
