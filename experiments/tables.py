@@ -134,7 +134,8 @@ def goals(runs):
             continue
         best = _highest(runs[name], runs[name]["arms"])
         ua = runs[name]["arms"][best]["overall"]["ua"]
-        rows.append([f"UA: {settings[name]}", f"{aim:.1f}", scores.percent(ua), best, f"{100 * ua['value'] - aim:+.1f}"])
+        distance = f"{100 * ua['value'] - aim:+.1f}"
+        rows.append([f"UA: {settings[name]}", f"{aim:.1f}", scores.percent(ua), best, distance])
     default = runs["default"]
     generators = [arm for arm in default["arms"] if arm not in scores.REFERENCES]
     for reference, aim in GAINS.items():
