@@ -18,7 +18,8 @@ from ser.runtime import replacing, stage
 
 DOCUMENTS = (Path("README.md"), Path("docs/results.md"))
 PICTURE = Path("plots/leakage.png")
-DEFAULT, EXPERIMENTS, CHOICES = Path("metrics/details.json"), Path("metrics/experiments"), Path("metrics/choices")
+METRICS = Path("metrics")
+DEFAULT, EXPERIMENTS = METRICS / "details.json", METRICS / "experiments"
 # Named experiments: what each shows, and the hours that it takes on 2 CPU cores.
 RANDOM = {"random_split": ("leakage: clips split at random", 0.9)}
 WHOLE = {
@@ -35,6 +36,17 @@ SERIES = {
     "real_data": {amount: (f"{amount} % of the real training speech", 0.9) for amount in (10, 25, 50)},
 }
 PARTS = RANDOM | WHOLE | {f"{name}_{amount}": part for name, parts in SERIES.items() for amount, part in parts.items()}
+# The same of the questions in experiments/choices.
+QUESTIONS = {
+    "choices/network": ("which network reads mels best", 0.4),
+    "choices/length": ("how long a crop to listen to", 0.2),
+    "choices/mels": ("how long the window of a spectrum", 0.2),
+    "choices/augmentation": ("which augmentation of real clips", 0.4),
+    "choices/epochs": ("for how many epochs", 0.3),
+    "choices/amount": ("how much of a batch is synthetic, and of what", 0.7),
+    "choices/guidance": ("how strongly sampling is guided towards an emotion", 1.0),
+    "choices/spread": ("how close to real clips the VAE draws", 0.6),
+}
 BEGIN = "<!-- results: "
 MARK = re.compile(rf"({BEGIN}(.*?) -->\n)((?:(?!{BEGIN}).)*?)(<!-- end -->)", re.DOTALL)
 
@@ -51,15 +63,15 @@ def main():
 
 
 def load():
-    """The default run, `{name: details}` of the experiments that were kept, and `{name: choice}` by name."""
+    """The default run, `{name: details}` of the experiments that were kept, and `{"choices/NAME": choice}`."""
     if not DEFAULT.exists():
         raise InputError(f"{DEFAULT} is missing: there are no results yet; run `dvc repro`")
-    experiments = {name: EXPERIMENTS / f"{name}.json" for name in PARTS}
-    return (
-        _read(DEFAULT),
-        {name: _read(path) for name, path in experiments.items() if path.exists()},
-        {path.stem: _read(path) for path in sorted(CHOICES.glob("*.json"))},
-    )
+    return _read(DEFAULT), _kept(PARTS, EXPERIMENTS), _kept(QUESTIONS, METRICS)
+
+
+def _kept(names, folder):
+    paths = {name: folder / f"{name}.json" for name in names}
+    return {name: _read(path) for name, path in paths.items() if path.exists()}
 
 
 def _read(path):
@@ -80,8 +92,9 @@ def contents(default, experiments, choices):
         "enhanced": tables.enhanced(default),
         "published": tables.published({"default": default} | experiments),
         "goals": tables.goals({"default": default} | experiments),
-        "missing": tables.missing({name: (*PARTS[name], _command(name)) for name in PARTS if name not in experiments}),
     }
+    missing = [name for name in PARTS | QUESTIONS if name not in experiments | choices]
+    made["missing"] = tables.missing({name: (*(PARTS | QUESTIONS)[name], _command(name)) for name in missing})
     made |= {mark: _not_run(["random_split"]) for mark in ("random_split", "leakage")}
     if "random_split" in experiments:
         made["random_split"] = scores.table(experiments["random_split"])
@@ -93,7 +106,9 @@ def contents(default, experiments, choices):
         if members and name == "real_data":
             members[100] = default
         made[name] = tables.series(members) if members else _not_run([f"{name}_{amount}" for amount in amounts])
-    return made | {f"choices/{name}": tables.choice(choice) for name, choice in choices.items()}
+    for name in QUESTIONS:
+        made[name] = tables.choice(choices[name]) if name in choices else _not_run([name])
+    return made
 
 
 def filled(document, made):
@@ -109,7 +124,9 @@ def filled(document, made):
 
 
 def _command(name):
-    """The command of a part; experiments/SERIES.yaml names that of a member."""
+    """The command of a part or question; experiments/SERIES.yaml names that of a member."""
+    if name in QUESTIONS:
+        return f"python -m experiments.choose {name.removeprefix('choices/')}"
     series = name.rpartition("_")[0]
     if series not in SERIES:
         return f"python -m experiments {name} --keep"
@@ -118,7 +135,7 @@ def _command(name):
 
 
 def _not_run(names):
-    hours = sum(PARTS[name][1] for name in names)
+    hours = sum((PARTS | QUESTIONS)[name][1] for name in names)
     commands = ", ".join(f"`{_command(name)}`" for name in names)
     return f"Not run yet: {commands}; about {hours:.1f} hours on 2 cores."
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import leakage, results, tables
+from experiments import choose, leakage, results, tables
 from ser import scores
 from ser.errors import InputError
 from tests.test_scores import EMOTIONS, fabricate
@@ -163,9 +163,10 @@ def test_a_choice_is_paired_with_its_first_candidate():
 
 def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     kept = {name: details() for name in ("random_split", "synthetic_50", "text")}
-    made = results.contents(default, kept, {"rate": CHOICE})
+    made = results.contents(default, kept, {"choices/length": CHOICE})
     missing = {row[0]: row[1:] for row in rows(made["missing"])}
-    assert set(missing) == {*results.PARTS, "**all**"} - set(kept)
+    assert set(missing) == {*results.PARTS, *results.QUESTIONS, "**all**"} - {*kept, "choices/length"}
+    assert missing["choices/mels"][1] == "`python -m experiments.choose mels`"
     command = "`python -m experiments speaker_text --keep`"
     assert missing["speaker_text"] == ["speakers and sentences apart", command, "2"]
     assert float(missing.pop("**all**")[2]) == pytest.approx(sum(float(row[2]) for row in missing.values()))
@@ -173,11 +174,17 @@ def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     assert made["real_data"].startswith("Not run yet: ")
     assert made["text"] == tables.run(kept["text"])
     assert {row[0] for row in rows(made["synthetic"])} == {"50 %"}
-    assert made["choices/rate"] == tables.choice(CHOICE)
+    assert made["choices/length"] == tables.choice(CHOICE)
+    assert made["choices/mels"].startswith("Not run yet: `python -m experiments.choose mels`")
+
+
+def test_every_question_is_shown():
+    assert set(results.QUESTIONS) == {f"choices/{path.stem}" for path in choose.CHOICES.glob("*.yaml")}
 
 
 def test_everything_run(default):
-    made = results.contents(default, dict.fromkeys(results.PARTS, details(arms=("baseline", "gan"))), {})
+    made = results.contents(default, dict.fromkeys(results.PARTS, details(arms=("baseline", "gan"))),
+                            dict.fromkeys(results.QUESTIONS, CHOICE))
     assert made["missing"] == "Everything was run."
     assert [row[0] for row in rows(made["real_data"])] == ["10 %", "25 %", "50 %", "100 %"]
     assert "Not run" not in "".join(made.values())
@@ -188,10 +195,10 @@ def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp
     with pytest.raises(InputError, match=r"metrics/details.json is missing.*`dvc repro`"):
         results.main()
     for path, found in [(results.DEFAULT, default), (results.EXPERIMENTS / "random_split.json", details("random")),
-                        (results.CHOICES / "rate.json", CHOICE)]:
+                        (results.METRICS / "choices/length.json", CHOICE)]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found))
-    for path, mark in zip(results.DOCUMENTS, ("leakage", "choices/rate")):
+    for path, mark in zip(results.DOCUMENTS, ("leakage", "choices/length")):
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"<!-- results: {mark} -->\n<!-- end -->\n")
     results.main()
@@ -199,6 +206,6 @@ def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp
     assert tables.choice(CHOICE) in results.DOCUMENTS[1].read_text()
     assert results.PICTURE.is_file()
 
-    (results.CHOICES / "rate.json").write_text('{"question": ')
-    with pytest.raises(InputError, match=r"rate.json: not readable as JSON"):
+    (results.METRICS / "choices/length.json").write_text('{"question": ')
+    with pytest.raises(InputError, match=r"length.json: not readable as JSON"):
         results.main()
