@@ -47,6 +47,7 @@ QUESTIONS = {
     "choices/guidance": ("how strongly sampling is guided towards an emotion", 1.0),
     "choices/spread": ("how close to real clips the VAE draws", 0.6),
 }
+LISTED = PARTS | QUESTIONS
 BEGIN = "<!-- results: "
 MARK = re.compile(rf"({BEGIN}(.*?) -->\n)((?:(?!{BEGIN}).)*?)(<!-- end -->)", re.DOTALL)
 
@@ -93,8 +94,8 @@ def contents(default, experiments, choices):
         "published": tables.published({"default": default} | experiments),
         "goals": tables.goals({"default": default} | experiments),
     }
-    missing = [name for name in PARTS | QUESTIONS if name not in experiments | choices]
-    made["missing"] = tables.missing({name: (*(PARTS | QUESTIONS)[name], _command(name)) for name in missing})
+    missing = [name for name in LISTED if name not in experiments | choices]
+    made["missing"] = tables.missing({name: (*LISTED[name], _command(name)) for name in missing})
     made |= {mark: _not_run(["random_split"]) for mark in ("random_split", "leakage")}
     if "random_split" in experiments:
         made["random_split"] = scores.table(experiments["random_split"])
@@ -135,7 +136,7 @@ def _command(name):
 
 
 def _not_run(names):
-    hours = sum((PARTS | QUESTIONS)[name][1] for name in names)
+    hours = sum(LISTED[name][1] for name in names)
     commands = ", ".join(f"`{_command(name)}`" for name in names)
     return f"Not run yet: {commands}; about {hours:.1f} hours on 2 cores."
 
