@@ -3,7 +3,8 @@
 An experiment is a file of overrides of params.yaml, experiments/NAME.yaml; further overrides may follow its name. It
 becomes a DVC experiment of that name (`dvc exp show`, `dvc exp apply NAME`), or of another given by --as, so that a
 twin stands beside it, and its table is printed at the end. With --keep its figures are also written to
-metrics/experiments/NAME.json, to be committed, and no more is run than they need: no pictures, sound or export.
+metrics/experiments/NAME.json, to be committed, together with the settings that they were made with, and no more is run
+than they need: no pictures, sound or export.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import dvc.api
 import yaml
 
 from ser import params, schema, scores
+from ser.errors import InputError
 from ser.runtime import replacing, stage
 
 HERE = Path(__file__).parent
@@ -36,17 +38,24 @@ def main():
         changes = merged(changes, change)
     schema.check(merged(params.load(), changes))
     run(name, changes, *(["compare"] if arguments.keep else []))
-    details = dvc.api.read("metrics/details.json", rev=name)
+    details = json.loads(dvc.api.read("metrics/details.json", rev=name))
     if arguments.keep:
+        settings = yaml.safe_load(dvc.api.read("params.yaml", rev=name))
         with replacing(f"metrics/experiments/{name}.json") as temporary:
-            temporary.write_text(details)
-    print(scores.table(json.loads(details)))
+            temporary.write_text(json.dumps(details | {"params": settings}, indent=2) + "\n")
+    print(scores.table(details))
 
 
 def run(name, changes, *stages):
     """Run the graph, or no more of it than the named stages need, with `changes` to params.yaml, as a DVC experiment
     of that name beside the workspace. An earlier one of the name makes way; what it shares with this one comes back
-    from DVC's run cache."""
+    from DVC's run cache.
+
+    Raises InputError where Git has a branch or a tag of the name, which DVC would read in the experiment's place.
+    """
+    for kind in ("heads", "tags"):
+        if not subprocess.run(["git", "show-ref", "--quiet", "--verify", f"refs/{kind}/{name}"]).returncode:
+            raise InputError(f"Git has a branch or a tag `{name}`, which hides an experiment of that name; rename it")
     dvc_command = [sys.executable, "-m", "dvc", "exp"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run([*dvc_command, "remove", "--quiet", name], stderr=subprocess.DEVNULL)
@@ -70,7 +79,10 @@ def override(text):
     key, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r}: expected KEY=VALUE")
-    change = yaml.safe_load(value)
+    try:
+        change = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: its value is not YAML ({error})") from error
     for part in reversed(key.split(".")):
         change = {part: change}
     return change

@@ -38,8 +38,7 @@ def choose(name):
     text = (CHOICES / f"{name}.yaml").read_text()
     choice = yaml.safe_load(text)
     arm, given, candidates = choice["arm"], choice.get("given", {}), choice["candidates"]
-    committed = params.load()
-    wholes = [merged(committed, merged(given, changes)) for changes in candidates.values()]
+    wholes = [merged(params.load(), merged(given, changes)) for changes in candidates.values()]
     for whole in wholes:
         schema.check(whole)
     training = [training_stage(arm, whole["study"]) for whole in wholes]
@@ -55,6 +54,8 @@ def choose(name):
     for number, (label, changes) in enumerate(candidates.items()):
         experiment = f"choice-{name}-{number + 1}"
         run(experiment, merged(given, changes), training[number])
+        if yaml.safe_load(dvc.api.read("params.yaml", rev=experiment)) != wholes[number]:
+            raise InputError(f"params.yaml was changed while {label!r} was measured; restore it and choose again")
         curves = pd.read_csv(io.StringIO(dvc.api.read(f"metrics/curves/{arm}.csv", rev=experiment)))
         best = chosen(curves)
         results["candidates"][label] = {

@@ -1,18 +1,21 @@
 """Every table of README.md and docs/results.md, and plots/leakage.png, from the committed metrics.
 
-`python -m experiments.results` rewrites what stands between `<!-- results: NAME -->` and `<!-- end -->`. It reads
-metrics/details.json (the default run), metrics/experiments/NAME.json (`python -m experiments NAME --keep`) and
-metrics/choices/NAME.json (`python -m experiments.choose NAME`). Where a file is not there, its place says how to make
-it and how long that takes.
+`python -m experiments.results` rewrites what stands between `<!-- results: NAME -->` and `<!-- end -->`. It reads the
+default run (metrics/details.json, predictions and curves), metrics/experiments/NAME.json (`python -m experiments NAME
+--keep`) and metrics/choices/NAME.json (`python -m experiments.choose NAME`). Where a file is not there, or a choice was
+not measured to its end, its place says how to make it and how long that takes.
 """
 
 import json
 import re
 from pathlib import Path
 
-from experiments import leakage, tables
-from experiments.__main__ import HERE
-from ser import figures, scores
+import yaml
+
+from experiments import folds, leakage, tables
+from experiments.__main__ import HERE, flattened, merged, override
+from experiments.choose import CHOICES
+from ser import figures, params, scores
 from ser.errors import InputError
 from ser.runtime import replacing, stage
 
@@ -53,8 +56,8 @@ MARK = re.compile(rf"({BEGIN}(.*?) -->\n)((?:(?!{BEGIN}).)*?)(<!-- end -->)", re
 
 
 def main():
-    default, experiments, choices = load()
-    made = contents(default, experiments, choices)
+    default, trainings, experiments, choices = load()
+    made = contents(default, trainings, experiments, choices)
     written = {document: filled(document, made) for document in DOCUMENTS}
     for document, text in written.items():
         with replacing(document) as temporary:
@@ -64,10 +67,13 @@ def main():
 
 
 def load():
-    """The default run, `{name: details}` of the experiments that were kept, and `{"choices/NAME": choice}`."""
+    """The default run, `{arm: table as of folds.read}` of its trainings, `{name: details}` of the experiments that were
+    kept, and `{"choices/NAME": choice}`."""
     if not DEFAULT.exists():
         raise InputError(f"{DEFAULT} is missing: there are no results yet; run `dvc repro`")
-    return _read(DEFAULT), _kept(PARTS, EXPERIMENTS), _kept(QUESTIONS, METRICS)
+    choices = {name: choice for name, choice in _kept(QUESTIONS, METRICS).items() if as_asked(name, choice)}
+    default = _read(DEFAULT)
+    return default, {arm: folds.read(arm) for arm in default["arms"]}, _kept(PARTS, EXPERIMENTS), choices
 
 
 def _kept(names, folder):
@@ -82,14 +88,22 @@ def _read(path):
         raise InputError(f"{path}: not readable as JSON ({error}); make it again") from error
 
 
-def contents(default, experiments, choices):
+def as_asked(name, choice):
+    """Whether all was measured that experiments/choices asks."""
+    asked = yaml.safe_load((CHOICES / f"{name.removeprefix('choices/')}.yaml").read_text())
+    measured = {label: candidate["changes"] for label, candidate in choice["candidates"].items()}
+    return measured == asked["candidates"] and choice["given"] == asked.get("given", {})
+
+
+def contents(default, trainings, experiments, choices):
     """{mark: Markdown} of all there is to show."""
     made = {
         "arms": scores.table(default),
         "differences": tables.differences(default),
+        "folds": folds.table(trainings),
         "corpora": tables.corpora(default),
         "recalls": tables.recalls(default),
-        "quality": scores.quality_table(default["quality"]),
+        "quality": scores.quality_table(default["quality"]) if default["quality"] else "No generator took part.",
         "enhanced": tables.enhanced(default),
         "published": tables.published({"default": default} | experiments),
         "goals": tables.goals({"default": default} | experiments),
@@ -109,7 +123,23 @@ def contents(default, experiments, choices):
         made[name] = tables.series(members) if members else _not_run([f"{name}_{amount}" for amount in amounts])
     for name in QUESTIONS:
         made[name] = tables.choice(choices[name]) if name in choices else _not_run([name])
+    made["other_settings"] = tables.other_settings({name: _other(name, kept) for name, kept in experiments.items()})
     return made
+
+
+def planned(name):
+    """All settings that the command of a named experiment would give it now."""
+    _, _, _, file, *options = _command(name).split()
+    settings = merged(params.load(), yaml.safe_load((HERE / f"{file}.yaml").read_text()))
+    for change in [override(option) for option in options if "=" in option]:
+        settings = merged(settings, change)
+    return settings
+
+
+def _other(name, experiment):
+    """{key: (value that the experiment was run with, value that it would have now)}, where they differ."""
+    then, now = dict(flattened(experiment["params"])), dict(flattened(planned(name)))
+    return {key: (then.get(key), now.get(key)) for key in then | now if then.get(key) != now.get(key)}
 
 
 def filled(document, made):

@@ -56,14 +56,17 @@ def differences(details):
 
 
 def corpora(details):
-    """UA of each arm on each corpus, and its difference from baseline there."""
-    rows = [["arm", *(title for corpus in details["corpora"] for title in (f"{corpus} UA", "vs baseline"))]]
+    """UA of each arm on each corpus, and its differences from baseline and from masked there."""
+    references = list(scores.comparisons(list(details["arms"])))
+    titles = [f"vs {reference}" for reference in references]
+    rows = [["arm", *(title for corpus in details["corpora"] for title in (f"{corpus} UA", *titles))]]
     for arm, figures in details["arms"].items():
-        against = figures["against"].get("baseline", {"corpora": {}})["corpora"]
         row = [arm]
         for corpus in details["corpora"]:
             row.append(scores.percent(figures["corpora"][corpus]["ua"]))
-            row.append(scores.percent(against[corpus]["ua"], "+") if against else "")
+            for reference in references:
+                against = figures["against"].get(reference)
+                row.append(scores.percent(against["corpora"][corpus]["ua"], "+") if against else "")
         rows.append(row)
     return scores.markdown(rows)
 
@@ -149,18 +152,17 @@ def goals(runs):
 
 
 def series(members):
-    """Amount against gain, from `{amount in per cent: details}`: the baseline, and each generator that every member
-    has."""
+    """Amount against gain, from `{amount in per cent: details}`: each generator that every member has, beside masked,
+    which has the same augmentation. p values are corrected over the rows."""
     generators = [arm for arm in next(iter(members.values()))["arms"] if arm not in scores.REFERENCES]
     shared = [arm for arm in generators if all(arm in details["arms"] for details in members.values())]
-    rows = [["amount", "UA baseline", "generator", "its UA", "difference", "p, corrected"]]
-    for amount, details in members.items():
-        arms = details["arms"]
-        for arm in shared:
-            against = arms[arm]["against"]["baseline"]
-            rows.append([f"{amount} %", scores.percent(arms["baseline"]["overall"]["ua"]), arm,
-                         scores.percent(arms[arm]["overall"]["ua"]), scores.percent(against["ua"], "+"),
-                         scores.p_value(against["p_corrected"])])
+    pairs = [(amount, details["arms"], arm) for amount, details in members.items() for arm in shared]
+    corrected = scores.holm([arms[arm]["against"]["masked"]["p"] for _, arms, arm in pairs])
+    rows = [["amount", "UA baseline", "UA masked", "generator", "its UA", "UA vs masked", "p, corrected"]]
+    for (amount, arms, arm), p in zip(pairs, corrected, strict=True):
+        uas = {name: scores.percent(arms[name]["overall"]["ua"]) for name in (*scores.REFERENCES, arm)}
+        rows.append([f"{amount} %", uas["baseline"], uas["masked"], arm, uas[arm],
+                     scores.percent(arms[arm]["against"]["masked"]["ua"], "+"), scores.p_value(p)])
     return scores.markdown(rows)
 
 
@@ -182,6 +184,14 @@ def paired(ours, theirs):
     gains = [100 * (one - other) for one, other in zip(ours, theirs, strict=True)]
     error = f" ± {stdev(gains) / len(gains) ** 0.5:.1f}" if len(gains) > 1 else ""
     return f"{mean(gains):+.1f}{error}"
+
+
+def other_settings(runs):
+    """What was run with other settings than it would have now, from `{run: {key: (value then, value now)}}`."""
+    rows = [[run, f"`{key}`", str(then), str(now)] for run, keys in runs.items() for key, (then, now) in keys.items()]
+    if not rows:
+        return "All was run with the settings that `params.yaml` and `experiments/` have now."
+    return scores.markdown([["experiment", "setting", "when it was run", "now"], *rows])
 
 
 def missing(parts):

@@ -87,16 +87,22 @@ def project(tmp_path, monkeypatch):
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     Path("network.yaml").write_text(CHOICE)
     monkeypatch.setattr(choose, "CHOICES", tmp_path)
-    done, measured = [], {}
+    done, measured, ran = [], {}, {}
+
+    def run(name, changes, stage):
+        done.append(("run", name, changes, stage))
+        ran[name] = merged(params.load(), changes)
 
     def read(path, rev):
+        if path == "params.yaml":
+            return yaml.safe_dump(ran[rev])
         done.append(("read", rev, path))
         written = io.StringIO()
         measured[rev].to_csv(written, index=False)
         return written.getvalue()
 
     monkeypatch.setattr(choose.dvc.api, "read", read)
-    monkeypatch.setattr(choose, "run", lambda *arguments: done.append(("run", *arguments)))
+    monkeypatch.setattr(choose, "run", run)
     return measured, done
 
 
@@ -135,12 +141,31 @@ def test_what_was_measured_before_an_interruption_is_kept(project, monkeypatch):
     measured, _ = project
     measured["choice-network-1"] = curves((0, 0, 1, 0.9, 0.5), (0, 1, 1, 0.9, 0.4))
 
-    def interrupted(name, *_):
+    run = choose.run
+
+    def interrupted(name, *arguments):
         if name == "choice-network-2":
             raise KeyboardInterrupt
+        run(name, *arguments)
 
     monkeypatch.setattr(choose, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
+        choose.choose("network")
+    assert list(kept()["candidates"]) == ["large"]
+
+
+def test_settings_that_change_between_candidates_spoil_the_comparison(project, monkeypatch):
+    measured, _ = project
+    measured["choice-network-1"] = curves((0, 0, 1, 0.9, 0.5), (0, 1, 1, 0.9, 0.4))
+    run = choose.run
+
+    def edited(name, *arguments):
+        if name == "choice-network-2":
+            Path("params.yaml").write_text(yaml.safe_dump(merged(COMMITTED, {"training": {"learning_rate": 0.5}})))
+        run(name, *arguments)
+
+    monkeypatch.setattr(choose, "run", edited)
+    with pytest.raises(InputError, match="params.yaml was changed while 'small' was measured"):
         choose.choose("network")
     assert list(kept()["candidates"]) == ["large"]
 

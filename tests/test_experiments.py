@@ -1,8 +1,10 @@
 import argparse
+import json
 import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -48,9 +50,12 @@ def test_flattened_is_the_inverse_of_overrides():
     assert dict(flattened(changes)) == {"a.b": ["x", "y"], "a.c": None}
 
 
-def test_an_override_without_a_value():
-    with pytest.raises(argparse.ArgumentTypeError, match="'seed': expected KEY=VALUE"):
-        override("seed")
+@pytest.mark.parametrize(
+    ("text", "message"), [("seed", "'seed': expected KEY=VALUE"), ("a=[gan", r"'a=\[gan': its value is not YAML")]
+)
+def test_an_override_that_is_none(text, message):
+    with pytest.raises(argparse.ArgumentTypeError, match=message):
+        override(text)
 
 
 @pytest.mark.parametrize(
@@ -78,18 +83,63 @@ def test_a_generator_that_does_not_exist():
 
 @pytest.mark.parametrize(("options", "stages"), [([], ()), (["--keep"], ("compare",))])
 def test_figures_are_kept_on_demand_and_need_no_more_than_the_comparison(options, stages, tmp_path, monkeypatch):
-    details = (ROOT / "metrics/details.json").read_text()
+    read = {("metrics/details.json", "thirds"): (ROOT / "metrics/details.json").read_text(),
+            ("params.yaml", "thirds"): "seed: 7\n"}
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["experiments", "text", "split.folds=3", "--as", "thirds", *options])
     ran = []
     monkeypatch.setattr(experiments, "run", lambda *arguments: ran.append(arguments))
-    monkeypatch.setattr(experiments.dvc.api, "read", lambda path, rev: details if rev == "thirds" else None)
+    monkeypatch.setattr(experiments.dvc.api, "read", lambda path, rev: read[path, rev])
     experiments.main()
     ((name, changes, *targets),) = ran
     assert (name, changes["split"], tuple(targets)) == ("thirds", {"protocol": "text", "folds": 3}, stages)
-    kept = [path.read_text() for path in tmp_path.glob("metrics/experiments/thirds.json")]
-    assert kept == ([details] if options else [])
+    kept = [json.loads(path.read_text()) for path in tmp_path.glob("metrics/experiments/thirds.json")]
+    details = json.loads(read["metrics/details.json", "thirds"])
+    assert kept == ([details | {"params": {"seed": 7}}] if options else [])
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """In a new Git repository: the DVC commands that were called, none of which is run; `status` is what they end with.
+    """
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.chdir(tmp_path)
+    called, real = SimpleNamespace(all=[], status=0), subprocess.run
+
+    def record(command, **options):
+        if command[0] != sys.executable:
+            return real(command, **options)
+        called.all.append(command[1:])
+        return SimpleNamespace(returncode=called.status)
+
+    monkeypatch.setattr(experiments.subprocess, "run", record)
+    return called
+
+
+def test_a_run_leaves_the_workspace_alone_and_takes_every_change(commands):
+    experiments.run("thirds", {"split": {"folds": 3, "seed": None}, "study": {"generators": ["gan"]}}, "compare")
+    remove, run = commands.all
+    assert remove == ["-m", "dvc", "exp", "remove", "--quiet", "thirds"]
+    assert run == ["-m", "dvc", "exp", "run", "--temp", "--name", "thirds", "compare", "-S", "split.folds=3",
+                   "-S", "split.seed=null", "-S", 'study.generators=["gan"]']
+
+
+def test_a_run_that_fails_ends_with_its_status(commands):
+    commands.status = 3
+    with pytest.raises(SystemExit) as ended:
+        experiments.run("thirds", {})
+    assert ended.value.code == 3
+
+
+@pytest.mark.parametrize("kind", ["branch", "tag"])
+def test_a_name_that_git_knows_is_refused(kind, commands):
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    subprocess.run(["git", kind, "thirds"], check=True)
+    with pytest.raises(InputError, match="Git has a branch or a tag `thirds`"):
+        experiments.run("thirds", {})
+    assert commands.all == []
 
 
 def test_the_command_names_the_key_and_runs_nothing():

@@ -32,7 +32,11 @@ def reduced(name):
     choices = {
         "study": {key: full["study"][key] for key in ("arms", "generators", "enhanced")},
         "emotions": [emotion for emotion in full["emotions"] if emotion in demo.EMOTIONS],
-        "classifier": {"pretrained": "none", "resize": full["classifier"]["resize"] and 40},
+        "classifier": {
+            "arch": full["classifier"]["arch"],
+            "pretrained": "none",
+            "resize": full["classifier"]["resize"] and 40,
+        },
         "training": {"epochs": 1},
     }
     return merged(merged(full, TINY), choices)

@@ -1,22 +1,11 @@
-import importlib
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from pydantic import Field
 
 from ser import params
-from ser.arms import Arm
-from ser.audio import Audio
-from ser.catalogue import EMOTIONS
-from ser.classifiers import ClassifierSettings
-from ser.denoising import Enhancement
 from ser.errors import InputError
-from ser.mels import Mels
 from ser.params import Section
-from ser.splits import Split
-from ser.training import Training
-from tests.conftest import ROOT
 
 
 class Inner(Section):
@@ -144,63 +133,3 @@ def test_a_file_that_is_no_text(write):
 def test_no_file(write):
     with pytest.raises(InputError, match=r"params.yaml not found: run this from the root of the repository"):
         params.read("audio", Outer)
-
-
-# The committed file
-
-
-def committed():
-    """Each key of params.yaml that some stage reads, and its type."""
-    kinds = {
-        "seed": int,
-        "study.arms": list[str],
-        "study.generators": list[str],
-        "study.enhanced": list[str],
-        "study.resamples": int,
-        "corpora": dict[str, bool],
-        "emotions": list[Literal[EMOTIONS]],
-        "audio": Audio,
-        "mels": Mels,
-        "split": Split,
-        "classifier": ClassifierSettings,
-        "training": Training,
-        "enhancement": Enhancement,
-        "quality.classifier": ClassifierSettings,
-        "quality.training": Training,
-        "export.arm": str,
-    }
-    values = params.load(ROOT / "params.yaml")
-    kinds |= {f"arms.{name}": Arm for name in values["arms"]}
-    for name in values["generators"]:
-        generator = importlib.import_module(f"ser.generators.{name}")
-        kinds |= {f"generators.{name}.fit": generator.Fit, f"generators.{name}.sample": generator.Sample}
-        kinds[f"generators.{name}.recognised"] = bool
-    return kinds
-
-
-def leaves(value, *above):
-    if not isinstance(value, dict):
-        return [".".join(above)]
-    return [leaf for name, child in value.items() for leaf in leaves(child, *above, name)]
-
-
-def test_the_committed_file_is_valid(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    for key, kind in committed().items():
-        params.read(key, kind)
-
-
-def test_nothing_in_the_committed_file_is_left_unread():
-    kinds = committed()
-    unread = [
-        leaf
-        for leaf in leaves(params.load(ROOT / "params.yaml"))
-        if not any(f"{leaf}.".startswith(f"{key}.") for key in kinds)
-    ]
-    assert unread == []
-
-
-def test_every_arm_of_the_committed_study_has_its_settings():
-    values = params.load(ROOT / "params.yaml")
-    assert set(values["study"]["arms"] + values["study"]["generators"]) == set(values["arms"])
-    assert set(values["study"]["generators"]) == set(values["generators"])

@@ -1,12 +1,18 @@
 """Tables from invented figures, and the marks that they stand between."""
 
 import json
+import shutil
+from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
 
-from experiments import choose, leakage, results, tables
+from experiments import choose, folds, leakage, results, tables
+from experiments.__main__ import HERE
 from ser import scores
 from ser.errors import InputError
+from tests.conftest import ROOT
 from tests.test_scores import EMOTIONS, fabricate
 
 ARMS = ("baseline", "masked", "gan", "vae")
@@ -22,6 +28,13 @@ def default():
     one = dict.fromkeys(scores.QUALITY, 0.5)
     enhanced = details(arms=("baseline", "gan, no label"))
     return details() | {"quality": {"gan": {"reference": one, "synthetic": one, "folds": []}}, "enhanced": enhanced}
+
+
+def experiment(name):
+    """Figures of a named experiment that was run with the settings that it has now."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return details(arms=("baseline", "masked", "gan")) | {"params": results.planned(name)}
 
 
 def rows(markdown):
@@ -79,13 +92,14 @@ def test_differences_are_of_every_arm_from_baseline_and_masked(default):
 
 
 def test_corpora_and_emotions(default):
-    baseline, *_, vae = rows(tables.corpora(default))
+    baseline, masked, _, vae = rows(tables.corpora(default))
     figures = default["arms"]["vae"]
-    assert baseline[2] == baseline[4] == ""
-    assert vae == ["vae", scores.percent(figures["corpora"]["emodb"]["ua"]),
-                   scores.percent(figures["against"]["baseline"]["corpora"]["emodb"]["ua"], "+"),
-                   scores.percent(figures["corpora"]["ravdess"]["ua"]),
-                   scores.percent(figures["against"]["baseline"]["corpora"]["ravdess"]["ua"], "+")]
+    assert baseline[2:4] == baseline[5:] == ["", ""] and masked[3] == masked[6] == ""
+    expected = ["vae"]
+    for corpus in ("emodb", "ravdess"):
+        differences = [figures["against"][reference]["corpora"][corpus]["ua"] for reference in scores.REFERENCES]
+        expected += [scores.percent(figures["corpora"][corpus]["ua"]), *(scores.percent(d, "+") for d in differences)]
+    assert vae == expected
     assert rows(tables.recalls(default))[3][1:] == [
         scores.percent(figures["overall"]["recall"][emotion]) for emotion in EMOTIONS
     ]
@@ -135,12 +149,53 @@ def test_gains_to_reach_are_of_a_generator_over_a_reference(arms, goals):
     assert tables.goals({"default": details(arms=arms)}).count("gain in UA of a generator") == goals
 
 
-def test_a_series_shows_the_generators_that_all_its_members_have(default):
-    one = details(arms=("baseline", "gan"))
+def test_a_series_shows_the_generators_that_all_its_members_have_beside_masked(default):
+    one = details(arms=("baseline", "masked", "gan"))
     first, second = rows(tables.series({25: one, 100: default}))
-    assert (first[0], first[2], second[0], second[2]) == ("25 %", "gan", "100 %", "gan")
-    assert second[4] == scores.percent(default["arms"]["gan"]["against"]["baseline"]["ua"], "+")
-    assert [row[2] for row in rows(tables.series({100: default}))] == ["gan", "vae"]
+    assert (first[0], first[3], second[0], second[3]) == ("25 %", "gan", "100 %", "gan")
+    assert second[2] == scores.percent(default["arms"]["masked"]["overall"]["ua"])
+    against = [run["arms"]["gan"]["against"]["masked"] for run in (one, default)]
+    assert [first[5], second[5]] == [scores.percent(found["ua"], "+") for found in against]
+    assert [first[6], second[6]] == [scores.p_value(p) for p in scores.holm([found["p"] for found in against])]
+    assert [row[3] for row in rows(tables.series({100: default}))] == ["gan", "vae"]
+
+
+def trainings(*arms):
+    """UA of two folds, the first arm's at 60 and 70 % and each further arm's a point and three points above."""
+    index = pd.MultiIndex.from_tuples([(0, 0), (0, 1)], names=["repeat", "fold"])
+    return {arm: pd.DataFrame({"test": [0.6 + 0.01 * n, 0.7 + 0.03 * n], "validation": [0.8, 0.8 - 0.02 * n]}, index)
+            for n, arm in enumerate(arms)}
+
+
+def write_training(arm):
+    """What two trainings of an arm predicted, and how they went."""
+    for name in ("predictions", "curves"):
+        Path("metrics", name).mkdir(parents=True, exist_ok=True)
+    emotions = ["anger", "anger", "anger", "fear"]
+    pd.DataFrame({
+        "repeat": 0, "fold": [0] * 4 + [1] * 4, "emotion": emotions * 2,
+        "predicted": [*emotions, "anger", "fear", "fear", "fear"],
+    }).to_csv(f"metrics/predictions/{arm}.csv", index=False)
+    pd.DataFrame({
+        "repeat": 0, "fold": [0, 0, 1], "epoch": [1, 2, 1], "validation_loss": 1.0, "validation_ua": [0.5, 0.75, 0.5],
+    }).to_csv(f"metrics/curves/{arm}.csv", index=False)
+
+
+def test_folds_one_by_one():
+    assert rows(folds.table(trainings("baseline", "masked", "gan"))) == [
+        ["masked", "baseline", "+1.0", "+3.0", "+2.0 ± 1.0", "-1.0 ± 1.0"],
+        ["gan", "masked", "+1.0", "+3.0", "+2.0 ± 1.0", "-1.0 ± 1.0"],
+    ]
+    assert [row[:2] for row in rows(folds.table(trainings("baseline", "gan")))] == [["gan", "baseline"]]
+
+
+def test_the_folds_of_an_arm_are_read_from_its_predictions_and_curves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_training("gan")
+    found = folds.read("gan")
+    assert found.index.tolist() == [(0, 0), (0, 1)]
+    assert found["test"].tolist() == pytest.approx([1, (1 / 3 + 1) / 2])
+    assert found["validation"].tolist() == [0.75, 0.5]
 
 
 CHOICE = {
@@ -162,8 +217,8 @@ def test_a_choice_is_paired_with_its_first_candidate():
 
 
 def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
-    kept = {name: details() for name in ("random_split", "synthetic_50", "text")}
-    made = results.contents(default, kept, {"choices/length": CHOICE})
+    kept = {name: experiment(name) for name in ("random_split", "synthetic_50", "text")}
+    made = results.contents(default, trainings(*ARMS), kept, {"choices/length": CHOICE})
     missing = {row[0]: row[1:] for row in rows(made["missing"])}
     assert set(missing) == {*results.PARTS, *results.QUESTIONS, "**all**"} - {*kept, "choices/length"}
     assert missing["choices/mels"][1] == "`python -m experiments.choose mels`"
@@ -178,14 +233,50 @@ def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     assert made["choices/mels"].startswith("Not run yet: `python -m experiments.choose mels`")
 
 
+def test_settings_that_have_changed_since_are_named(default):
+    kept = {name: experiment(name) for name in ("text", "synthetic_50")}
+    kept["text"]["params"]["split"]["folds"] = 9
+    kept["synthetic_50"]["params"]["arms"]["gan"]["share"] = 0.3
+    made = results.contents(default, trainings(*ARMS), kept, {})
+    folds_now = kept["synthetic_50"]["params"]["split"]["folds"]
+    text = yaml.safe_load((HERE / "text.yaml").read_text())
+    assert rows(made["other_settings"]) == [
+        ["text", "`split.folds`", "9", str(text["split"].get("folds", folds_now))],
+        ["synthetic_50", "`arms.gan.share`", "0.3", "0.333"],
+    ]
+
+
+def test_a_study_without_generators():
+    plain = details(arms=("baseline", "masked"))
+    plain |= {"quality": {}, "enhanced": plain}
+    assert results.contents(plain, trainings("baseline", "masked"), {}, {})["quality"] == "No generator took part."
+
+
+def measured():
+    """The question of the length of a crop, with invented figures."""
+    asked = yaml.safe_load((choose.CHOICES / "length.yaml").read_text())
+    candidates = {label: {"changes": changes, "ua": [0.6, 0.7], "epoch": [1, 2]}
+                  for label, changes in asked["candidates"].items()}
+    return CHOICE | {"given": asked["given"], "candidates": candidates}
+
+
+def test_a_choice_counts_when_all_was_measured_that_is_asked():
+    assert results.as_asked("choices/length", measured())
+    assert not results.as_asked("choices/length", measured() | {"given": {"training": {"epochs": 7}}})
+    half = measured()
+    half["candidates"].popitem()
+    assert not results.as_asked("choices/length", half)
+
+
 def test_every_question_is_shown():
     assert set(results.QUESTIONS) == {f"choices/{path.stem}" for path in choose.CHOICES.glob("*.yaml")}
 
 
 def test_everything_run(default):
-    made = results.contents(default, dict.fromkeys(results.PARTS, details(arms=("baseline", "gan"))),
-                            dict.fromkeys(results.QUESTIONS, CHOICE))
+    everything = {name: experiment(name) for name in results.PARTS}
+    made = results.contents(default, trainings(*ARMS), everything, dict.fromkeys(results.QUESTIONS, CHOICE))
     assert made["missing"] == "Everything was run."
+    assert made["other_settings"].startswith("All was run with the settings")
     assert [row[0] for row in rows(made["real_data"])] == ["10 %", "25 %", "50 %", "100 %"]
     assert "Not run" not in "".join(made.values())
 
@@ -194,8 +285,12 @@ def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"metrics/details.json is missing.*`dvc repro`"):
         results.main()
-    for path, found in [(results.DEFAULT, default), (results.EXPERIMENTS / "random_split.json", details("random")),
-                        (results.METRICS / "choices/length.json", CHOICE)]:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for arm in ARMS:
+        write_training(arm)
+    random = details("random") | {"params": results.planned("random_split")}
+    for path, found in [(results.DEFAULT, default), (results.EXPERIMENTS / "random_split.json", random),
+                        (results.METRICS / "choices/length.json", measured())]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found))
     for path, mark in zip(results.DOCUMENTS, ("leakage", "choices/length")):
@@ -203,8 +298,14 @@ def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp
         path.write_text(f"<!-- results: {mark} -->\n<!-- end -->\n")
     results.main()
     assert len(rows(results.DOCUMENTS[0].read_text().partition("\n\n")[2])) == len(ARMS)
-    assert tables.choice(CHOICE) in results.DOCUMENTS[1].read_text()
+    assert tables.choice(measured()) in results.DOCUMENTS[1].read_text()
     assert results.PICTURE.is_file()
+
+    half = measured()
+    half["candidates"].popitem()
+    (results.METRICS / "choices/length.json").write_text(json.dumps(half))
+    results.main()
+    assert "Not run yet: `python -m experiments.choose length`" in results.DOCUMENTS[1].read_text()
 
     (results.METRICS / "choices/length.json").write_text('{"question": ')
     with pytest.raises(InputError, match=r"length.json: not readable as JSON"):

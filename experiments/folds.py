@@ -1,0 +1,33 @@
+"""What every single training says: differences between arms fold by fold, beside those of the pooled predictions."""
+
+import pandas as pd
+from sklearn.metrics import balanced_accuracy_score
+
+from experiments import choose, tables
+from ser import scores
+
+
+def read(arm):
+    """UA of each training of an arm on its test and validation speakers, the latter at the epoch that they chose: a
+    table of `test` and `validation`, a row a (repeat, fold)."""
+    predictions = pd.read_csv(f"metrics/predictions/{arm}.csv").groupby(["repeat", "fold"])
+    test = predictions.apply(lambda fold: balanced_accuracy_score(fold["emotion"], fold["predicted"]))
+    best = choose.chosen(pd.read_csv(f"metrics/curves/{arm}.csv")).set_index(["repeat", "fold"])
+    return pd.DataFrame({"test": test, "validation": best["validation_ua"]})
+
+
+def table(trainings):
+    """Differences of masked from baseline and of every generator from masked, from `{arm: table as of read}`: on the
+    test speakers of each fold, and the mean over folds with its standard error, on test and on validation speakers."""
+    first = next(iter(trainings.values()))
+    columns = [f"fold {fold + 1}" + (f", repeat {repeat + 1}" if repeat else "") for repeat, fold in first.index]
+    rows = [["arm", "against", *columns, "mean ± standard error", "validation speakers"]]
+    for reference, others in scores.comparisons(list(trainings)).items():
+        for arm in others:
+            if reference == "baseline" and arm != "masked" and "masked" in trainings:
+                continue
+            ours, theirs = trainings[arm], trainings[reference]
+            gains = 100 * (ours["test"] - theirs["test"])
+            rows.append([arm, reference, *(f"{gain:+.1f}" for gain in gains),
+                         *(tables.paired(ours[side], theirs[side]) for side in ("test", "validation"))])
+    return scores.markdown(rows)
