@@ -34,7 +34,7 @@ def test_a_series_names_the_command_of_each_of_its_experiments(name):
         for change in overrides.split():
             values = merged(values, override(change))
         schema.check(values)
-        share = values["arms"]["gan"]["share"]
+        share = values["arms"]["vae"]["share"]
         per_cent = 100 * {"synthetic": share / (1 - share), "real_data": values["split"]["training"]}[name]
         assert per_cent == pytest.approx(int(amount), rel=0.01)
 

@@ -223,7 +223,7 @@ def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     assert set(missing) == {*results.PARTS, *results.QUESTIONS, "**all**"} - {*kept, "choices/length"}
     assert missing["choices/mels"][1] == "`python -m experiments.choose mels`"
     command = "`python -m experiments speaker_text --keep`"
-    assert missing["speaker_text"] == ["speakers and sentences apart", command, "2"]
+    assert missing["speaker_text"] == ["speakers and sentences apart", command, "0.5"]
     assert float(missing.pop("**all**")[2]) == pytest.approx(sum(float(row[2]) for row in missing.values()))
     assert made["speaker_text"].startswith(f"Not run yet: {command}")
     assert made["real_data"].startswith("Not run yet: ")
@@ -236,13 +236,13 @@ def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
 def test_settings_that_have_changed_since_are_named(default):
     kept = {name: experiment(name) for name in ("text", "synthetic_50")}
     kept["text"]["params"]["split"]["folds"] = 9
-    kept["synthetic_50"]["params"]["arms"]["gan"]["share"] = 0.3
+    kept["synthetic_50"]["params"]["arms"]["vae"]["share"] = 0.3
     made = results.contents(default, trainings(*ARMS), kept, {})
     folds_now = kept["synthetic_50"]["params"]["split"]["folds"]
     text = yaml.safe_load((HERE / "text.yaml").read_text())
     assert rows(made["other_settings"]) == [
         ["text", "`split.folds`", "9", str(text["split"].get("folds", folds_now))],
-        ["synthetic_50", "`arms.gan.share`", "0.3", "0.333"],
+        ["synthetic_50", "`arms.vae.share`", "0.3", "0.333"],
     ]
 
 
