@@ -223,7 +223,7 @@ def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     assert set(missing) == {*results.PARTS, *results.QUESTIONS, "**all**"} - {*kept, "choices/length"}
     assert missing["choices/mels"][1] == "`python -m experiments.choose mels`"
     command = "`python -m experiments speaker_text --keep`"
-    assert missing["speaker_text"] == ["speakers and sentences apart", command, "0.5"]
+    assert missing["speaker_text"] == ["speakers and sentences apart", command, "0.8"]
     assert float(missing.pop("**all**")[2]) == pytest.approx(sum(float(row[2]) for row in missing.values()))
     assert made["speaker_text"].startswith(f"Not run yet: {command}")
     assert made["real_data"].startswith("Not run yet: ")
