@@ -73,7 +73,7 @@ def fit(
 ):
     """Train `model` and leave it with the weights of the epoch with the best validation UA, or of the last without
     validation clips; return that epoch. The weights that are judged and kept are averages over updates, the older ones
-    fading by `settings.ema` an update.
+    fading as `averaging` has it.
 
     An epoch is as many updates as the real clips fill batches, so the schedule of an arm with synthetic clips has as
     many updates as that of one without. Training ends early after `settings.patience` epochs without a better one.
@@ -84,11 +84,12 @@ def fit(
     generator, proportions = compute.generator(seed), np.random.default_rng(seed)
     torch.manual_seed(seed)
     model.to(device)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
     optimiser = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser](
         model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     updates = max(1, len(sources.real) // settings.batch)
+    decay = averaging(settings.ema, updates * settings.epochs)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
     cross_entropy = partial(F.cross_entropy, label_smoothing=settings.label_smoothing)
     schedule = compute.warmup_cosine(optimiser, updates * settings.epochs)
     clips, batches = sources.clips(), sources.batches(settings.batch, generator)
@@ -136,6 +137,12 @@ def fit(
         best_state, best_epoch = average.module.state_dict(), epoch
     model.load_state_dict(best_state)
     return best_epoch
+
+
+def averaging(ema, updates):
+    """By how much the average of the weights fades an update: `ema`, or as much less in a short training of so many
+    updates that it remembers no more than a seventh of them. Otherwise it would hold the initial weights to the end."""
+    return max(0.0, min(ema, 1 - 7 / updates))
 
 
 def mean_recall(predicted, emotion):

@@ -240,17 +240,25 @@ def test_mean_recall_weighs_emotions_alike():
     assert training.mean_recall(emotion, emotion) == 1.0
 
 
-def test_averaged_weights_are_the_ones_that_are_kept():
+@pytest.mark.parametrize(("ema", "decay"), [(0.75, 0.75), (0.99, 1 - 7 / 44)])
+def test_averaged_weights_are_the_ones_that_are_kept(ema, decay):
     steps = []
     hook = register_optimizer_step_post_hook(
         lambda optimiser, *_: steps.append(optimiser.param_groups[0]["params"][-1].detach().clone())
     )
-    model, _, _ = fit(epochs=1, ema=0.75)
+    model, _, _ = fit(epochs=1, batch=1, ema=ema)
     hook.remove()
     average = steps[0]
     for step in steps[1:]:
-        average = 0.75 * average + 0.25 * step
+        average = decay * average + (1 - decay) * step
+    assert len(steps) == 44
     torch.testing.assert_close(model.body[-1].bias, average)
+
+
+def test_the_average_remembers_a_seventh_of_a_short_training():
+    assert training.averaging(0.99, 700) == training.averaging(0.99, 10_000) == 0.99
+    assert training.averaging(0.99, 70) == pytest.approx(0.9)
+    assert training.averaging(0.99, 5) == training.averaging(0.0, 1000) == 0.0
 
 
 @pytest.mark.parametrize("proportion", [0.0, 1.0])
