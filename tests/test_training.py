@@ -124,7 +124,7 @@ def test_every_knob_changes_the_result():
         {"label_smoothing": 0.2},
         {"precision": "bf16"},
     ]
-    results = {weights(fit(**{"epochs": 1} | change)[0])["body.5.weight"] for change in [{}, *knobs]}
+    results = {weights(fit(**{"epochs": 3} | change)[0])["body.5.weight"] for change in [{}, *knobs]}
     assert len(results) == 1 + len(knobs)
 
 
