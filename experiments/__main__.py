@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
 
 import dvc.api
@@ -33,9 +34,7 @@ def main():
     parser.add_argument("--keep", action="store_true", help="run no more than metrics/experiments/NAME.json needs")
     arguments = parser.parse_intermixed_args()
     name = arguments.known_as or arguments.name
-    changes = yaml.safe_load((HERE / f"{arguments.name}.yaml").read_text())
-    for change in arguments.overrides:
-        changes = merged(changes, change)
+    changes = asked(arguments.name, arguments.overrides)
     schema.check(merged(params.load(), changes))
     run(name, changes, *(["compare"] if arguments.keep else []))
     details = json.loads(dvc.api.read("metrics/details.json", rev=name))
@@ -44,6 +43,11 @@ def main():
         with replacing(f"metrics/experiments/{name}.json") as temporary:
             temporary.write_text(json.dumps(details | {"params": settings}, indent=2) + "\n")
     print(scores.table(details))
+
+
+def asked(name, overrides):
+    """What experiments/NAME.yaml changes in params.yaml, and after it a list of overrides as nested dicts."""
+    return reduce(merged, overrides, yaml.safe_load((HERE / f"{name}.yaml").read_text()))
 
 
 def run(name, changes, *stages):

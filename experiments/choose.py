@@ -38,7 +38,8 @@ def choose(name):
     text = (CHOICES / f"{name}.yaml").read_text()
     choice = yaml.safe_load(text)
     arm, given, candidates = choice["arm"], choice.get("given", {}), choice["candidates"]
-    wholes = [merged(params.load(), merged(given, changes)) for changes in candidates.values()]
+    settings = params.load()
+    wholes = [merged(settings, merged(given, changes)) for changes in candidates.values()]
     for whole in wholes:
         schema.check(whole)
     training = [training_stage(arm, whole["study"]) for whole in wholes]

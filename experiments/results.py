@@ -13,8 +13,7 @@ from pathlib import Path
 import yaml
 
 from experiments import folds, leakage, tables
-from experiments.__main__ import HERE, flattened, merged, override
-from experiments.choose import CHOICES
+from experiments.__main__ import HERE, asked, flattened, merged, override
 from ser import figures, params, scores
 from ser.errors import InputError
 from ser.runtime import replacing, stage
@@ -31,7 +30,7 @@ WHOLE = {
     "speaker_text": ("speakers and sentences apart", 0.8),
     "cross_corpus": ("learnt on one corpus, tested on the other, both ways", 0.3),
     "emodb_seven": ("EmoDB, seven emotions, one speaker left out at a time", 0.8),
-    "ravdess_eight": ("RAVDESS, eight emotions, six folds with actors apart", 0.4),
+    "ravdess_eight": ("RAVDESS, eight emotions, six folds with actors apart", 0.6),
 }
 SERIES = {
     "synthetic": {
@@ -74,7 +73,8 @@ def load():
         raise InputError(f"{DEFAULT} is missing: there are no results yet; run `dvc repro`")
     choices = {name: choice for name, choice in _kept(QUESTIONS, METRICS).items() if as_asked(name, choice)}
     default = _read(DEFAULT)
-    return default, {arm: folds.read(arm) for arm in default["arms"]}, _kept(PARTS, EXPERIMENTS), choices
+    trainings = {arm: folds.read(arm, default["emotions"]) for arm in default["arms"]}
+    return default, trainings, _kept(PARTS, EXPERIMENTS), choices
 
 
 def _kept(names, folder):
@@ -91,9 +91,9 @@ def _read(path):
 
 def as_asked(name, choice):
     """Whether all was measured that experiments/choices asks."""
-    asked = yaml.safe_load((CHOICES / f"{name.removeprefix('choices/')}.yaml").read_text())
+    question = yaml.safe_load((HERE / f"{name}.yaml").read_text())
     measured = {label: candidate["changes"] for label, candidate in choice["candidates"].items()}
-    return measured == asked["candidates"] and choice["given"] == asked.get("given", {})
+    return measured == question["candidates"] and choice["given"] == question.get("given", {})
 
 
 def contents(default, trainings, experiments, choices):
@@ -131,10 +131,7 @@ def contents(default, trainings, experiments, choices):
 def planned(name):
     """All settings that the command of a named experiment would give it now."""
     _, _, _, file, *options = _command(name).split()
-    settings = merged(params.load(), yaml.safe_load((HERE / f"{file}.yaml").read_text()))
-    for change in [override(option) for option in options if "=" in option]:
-        settings = merged(settings, change)
-    return settings
+    return merged(params.load(), asked(file, [override(option) for option in options if "=" in option]))
 
 
 def _other(name, experiment):

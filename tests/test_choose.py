@@ -137,34 +137,39 @@ def test_a_choice_reads_curves_alone_and_keeps_what_was_measured(project, capsys
     assert capsys.readouterr().out == "large: UA 50.0\nsmall: UA 70.0, +20.0 ± 10.0\n"
 
 
-def test_what_was_measured_before_an_interruption_is_kept(project, monkeypatch):
+@pytest.fixture
+def before_the_second(project, monkeypatch):
+    """A function that takes what is to happen between the first candidate, which is measured, and the second."""
     measured, _ = project
     measured["choice-network-1"] = curves((0, 0, 1, 0.9, 0.5), (0, 1, 1, 0.9, 0.4))
-
     run = choose.run
 
-    def interrupted(name, *arguments):
-        if name == "choice-network-2":
-            raise KeyboardInterrupt
-        run(name, *arguments)
+    def arrange(happens):
+        def interfered(name, *arguments):
+            if name == "choice-network-2":
+                happens()
+            run(name, *arguments)
 
-    monkeypatch.setattr(choose, "run", interrupted)
+        monkeypatch.setattr(choose, "run", interfered)
+
+    return arrange
+
+
+def test_what_was_measured_before_an_interruption_is_kept(before_the_second):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    before_the_second(interrupt)
     with pytest.raises(KeyboardInterrupt):
         choose.choose("network")
     assert list(kept()["candidates"]) == ["large"]
 
 
-def test_settings_that_change_between_candidates_spoil_the_comparison(project, monkeypatch):
-    measured, _ = project
-    measured["choice-network-1"] = curves((0, 0, 1, 0.9, 0.5), (0, 1, 1, 0.9, 0.4))
-    run = choose.run
+def test_settings_that_change_between_candidates_spoil_the_comparison(before_the_second):
+    def edit():
+        Path("params.yaml").write_text(yaml.safe_dump(merged(COMMITTED, {"training": {"learning_rate": 0.5}})))
 
-    def edited(name, *arguments):
-        if name == "choice-network-2":
-            Path("params.yaml").write_text(yaml.safe_dump(merged(COMMITTED, {"training": {"learning_rate": 0.5}})))
-        run(name, *arguments)
-
-    monkeypatch.setattr(choose, "run", edited)
+    before_the_second(edit)
     with pytest.raises(InputError, match="params.yaml was changed while 'small' was measured"):
         choose.choose("network")
     assert list(kept()["candidates"]) == ["large"]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from experiments import __main__ as experiments
-from experiments.__main__ import HERE, flattened, merged, override
+from experiments.__main__ import HERE, asked, flattened, merged, override
 from ser import params, schema
 from ser.errors import InputError
 from tests.conftest import ROOT
@@ -30,9 +30,7 @@ def test_a_series_names_the_command_of_each_of_its_experiments(name):
     commands = re.findall(rf"^# python -m experiments {name} (.+) --as {name}_(\d+) --keep$", text, re.MULTILINE)
     assert len(commands) == text.count("python -m experiments")
     for overrides, amount in commands:
-        values = merged(COMMITTED, yaml.safe_load(text))
-        for change in overrides.split():
-            values = merged(values, override(change))
+        values = merged(COMMITTED, asked(name, [override(change) for change in overrides.split()]))
         schema.check(values)
         share = values["arms"]["vae"]["share"]
         per_cent = 100 * {"synthetic": share / (1 - share), "real_data": values["split"]["training"]}[name]

@@ -172,12 +172,15 @@ def write_training(arm):
     for name in ("predictions", "curves"):
         Path("metrics", name).mkdir(parents=True, exist_ok=True)
     emotions = ["anger", "anger", "anger", "fear"]
+    predicted = [*emotions, "anger", "fear", "fear", "fear"]
+    certain = {emotion: [float(emotion == one) for one in predicted] for emotion in EMOTIONS}
     pd.DataFrame({
-        "repeat": 0, "fold": [0] * 4 + [1] * 4, "emotion": emotions * 2,
-        "predicted": [*emotions, "anger", "fear", "fear", "fear"],
+        "repeat": 0, "fold": [0] * 4 + [1] * 4, "clip": list("abcdefgh"), "emotion": emotions * 2,
+        "predicted": predicted, **certain,
     }).to_csv(f"metrics/predictions/{arm}.csv", index=False)
     pd.DataFrame({
-        "repeat": 0, "fold": [0, 0, 1], "epoch": [1, 2, 1], "validation_loss": 1.0, "validation_ua": [0.5, 0.75, 0.5],
+        "repeat": 0, "fold": [0, 0, 1], "epoch": [1, 2, 1], "train_loss": 1.0, "validation_loss": 1.0,
+        "validation_ua": [0.5, 0.75, 0.5],
     }).to_csv(f"metrics/curves/{arm}.csv", index=False)
 
 
@@ -192,7 +195,7 @@ def test_folds_one_by_one():
 def test_the_folds_of_an_arm_are_read_from_its_predictions_and_curves(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_training("gan")
-    found = folds.read("gan")
+    found = folds.read("gan", EMOTIONS)
     assert found.index.tolist() == [(0, 0), (0, 1)]
     assert found["test"].tolist() == pytest.approx([1, (1 / 3 + 1) / 2])
     assert found["validation"].tolist() == [0.75, 0.5]
@@ -238,10 +241,9 @@ def test_settings_that_have_changed_since_are_named(default):
     kept["text"]["params"]["split"]["folds"] = 9
     kept["synthetic_50"]["params"]["arms"]["vae"]["share"] = 0.3
     made = results.contents(default, trainings(*ARMS), kept, {})
-    folds_now = kept["synthetic_50"]["params"]["split"]["folds"]
     text = yaml.safe_load((HERE / "text.yaml").read_text())
     assert rows(made["other_settings"]) == [
-        ["text", "`split.folds`", "9", str(text["split"].get("folds", folds_now))],
+        ["text", "`split.folds`", "9", str(text["split"]["folds"])],
         ["synthetic_50", "`arms.vae.share`", "0.3", "0.333"],
     ]
 
