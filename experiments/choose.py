@@ -35,9 +35,7 @@ def main():
 
 def choose(name):
     """Measure every candidate of the choice, print a line for each and keep it in metrics/choices/NAME.json."""
-    text = (CHOICES / f"{name}.yaml").read_text()
-    choice = yaml.safe_load(text)
-    arm, given, candidates = choice["arm"], choice.get("given", {}), choice["candidates"]
+    question, arm, given, candidates = load(name)
     settings = params.load()
     wholes = [merged(settings, merged(given, changes)) for changes in candidates.values()]
     for whole in wholes:
@@ -45,7 +43,7 @@ def choose(name):
     training = [training_stage(arm, whole["study"]) for whole in wholes]
     split = wholes[0]["split"]
     results = {
-        "question": text.split("\n")[0].removeprefix("# "),
+        "question": question,
         "command": f"python -m experiments.choose {name}",
         "given": given,
         "protocol": f"UA on the validation speakers of every fold, {scores.PROTOCOLS[split['protocol']]}.",
@@ -65,6 +63,14 @@ def choose(name):
         with replacing(f"metrics/choices/{name}.json") as temporary:
             temporary.write_text(json.dumps(results, indent=1) + "\n")
         print(line(label, results["candidates"]), flush=True)
+
+
+def load(name):
+    """What experiments/choices/NAME.yaml asks: the question, the arm, what is given, and `{label: changes}`."""
+    text = (CHOICES / f"{name}.yaml").read_text()
+    choice = yaml.safe_load(text)
+    candidates = {str(label): changes for label, changes in choice["candidates"].items()}
+    return text.split("\n")[0].removeprefix("# "), choice["arm"], choice.get("given", {}), candidates
 
 
 def training_stage(arm, study):

@@ -10,9 +10,7 @@ import json
 import re
 from pathlib import Path
 
-import yaml
-
-from experiments import folds, leakage, tables
+from experiments import choose, folds, leakage, tables
 from experiments.__main__ import HERE, asked, flattened, merged, override
 from ser import figures, params, scores
 from ser.errors import InputError
@@ -91,9 +89,9 @@ def _read(path):
 
 def as_asked(name, choice):
     """Whether all was measured that experiments/choices asks."""
-    question = yaml.safe_load((HERE / f"{name}.yaml").read_text())
+    _, _, given, candidates = choose.load(name.removeprefix("choices/"))
     measured = {label: candidate["changes"] for label, candidate in choice["candidates"].items()}
-    return measured == question["candidates"] and choice["given"] == question.get("given", {})
+    return measured == candidates and choice["given"] == given
 
 
 def contents(default, trainings, experiments, choices):

@@ -254,20 +254,21 @@ def test_a_study_without_generators():
     assert results.contents(plain, trainings("baseline", "masked"), {}, {})["quality"] == "No generator took part."
 
 
-def measured():
-    """The question of the length of a crop, with invented figures."""
-    asked = yaml.safe_load((choose.CHOICES / "length.yaml").read_text())
+def measured(name):
+    """A question of experiments/choices with invented figures, as it is kept."""
+    asked = yaml.safe_load((choose.CHOICES / f"{name}.yaml").read_text())
     candidates = {label: {"changes": changes, "ua": [0.6, 0.7], "epoch": [1, 2]}
                   for label, changes in asked["candidates"].items()}
-    return CHOICE | {"given": asked["given"], "candidates": candidates}
+    return json.loads(json.dumps(CHOICE | {"given": asked.get("given", {}), "candidates": candidates}))
 
 
-def test_a_choice_counts_when_all_was_measured_that_is_asked():
-    assert results.as_asked("choices/length", measured())
-    assert not results.as_asked("choices/length", measured() | {"given": {"training": {"epochs": 7}}})
-    half = measured()
-    half["candidates"].popitem()
-    assert not results.as_asked("choices/length", half)
+@pytest.mark.parametrize("name", results.QUESTIONS)
+def test_a_choice_counts_when_all_was_measured_that_is_asked(name):
+    choice = measured(name.removeprefix("choices/"))
+    assert results.as_asked(name, choice)
+    assert not results.as_asked(name, choice | {"given": {"training": {"epochs": 7}}})
+    choice["candidates"].popitem()
+    assert not results.as_asked(name, choice)
 
 
 def test_every_question_is_shown():
@@ -292,7 +293,7 @@ def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp
         write_training(arm)
     random = details("random") | {"params": results.planned("random_split")}
     for path, found in [(results.DEFAULT, default), (results.EXPERIMENTS / "random_split.json", random),
-                        (results.METRICS / "choices/length.json", measured())]:
+                        (results.METRICS / "choices/length.json", measured("length"))]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found))
     for path, mark in zip(results.DOCUMENTS, ("leakage", "choices/length")):
@@ -300,10 +301,10 @@ def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp
         path.write_text(f"<!-- results: {mark} -->\n<!-- end -->\n")
     results.main()
     assert len(rows(results.DOCUMENTS[0].read_text().partition("\n\n")[2])) == len(ARMS)
-    assert tables.choice(measured()) in results.DOCUMENTS[1].read_text()
+    assert tables.choice(measured("length")) in results.DOCUMENTS[1].read_text()
     assert results.PICTURE.is_file()
 
-    half = measured()
+    half = measured("length")
     half["candidates"].popitem()
     (results.METRICS / "choices/length.json").write_text(json.dumps(half))
     results.main()
