@@ -41,6 +41,7 @@ PARTS = RANDOM | WHOLE | {f"{name}_{amount}": part for name, parts in SERIES.ite
 QUESTIONS = {
     "choices/network": ("which network reads mels best", 0.4),
     "choices/length": ("how long a crop to listen to", 0.2),
+    "choices/length_masked": ("how long a crop, with other voices and tempos", 0.2),
     "choices/mels": ("how long the window of a spectrum", 0.2),
     "choices/augmentation": ("which augmentation of real clips", 0.4),
     "choices/stretch": ("how far voices and tempos are stretched", 0.3),
