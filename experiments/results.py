@@ -36,7 +36,9 @@ SERIES = {
     },
     "real_data": {amount: (f"{amount} % of the real training speech", 0.4) for amount in (10, 25, 50)},
 }
-PARTS = RANDOM | WHOLE | {f"{name}_{amount}": part for name, parts in SERIES.items() for amount, part in parts.items()}
+ENHANCEMENT = {"from_noise": ("the source paper's enhancement, from pure noise", 0.2)}
+MEMBERS = {f"{name}_{amount}": part for name, parts in SERIES.items() for amount, part in parts.items()}
+PARTS = RANDOM | WHOLE | MEMBERS | ENHANCEMENT
 # The same of the questions in experiments/choices.
 QUESTIONS = {
     "choices/network": ("which network reads mels best", 0.4),
@@ -118,6 +120,8 @@ def contents(default, trainings, experiments, choices):
         made["leakage"] = tables.leakage(default, experiments["random_split"])
     for name in WHOLE:
         made[name] = tables.run(experiments[name]) if name in experiments else _not_run([name])
+    for name in ENHANCEMENT:
+        made[name] = tables.enhanced(experiments[name]) if name in experiments else _not_run([name])
     for name, amounts in SERIES.items():
         members = {amount: experiments[f"{name}_{amount}"] for amount in amounts if f"{name}_{amount}" in experiments}
         if members and name == "real_data":
