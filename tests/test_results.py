@@ -277,10 +277,12 @@ def test_every_question_is_shown():
 
 def test_everything_run(default):
     everything = {name: experiment(name) for name in results.PARTS}
+    everything["from_noise"]["enhanced"] = default["enhanced"]
     made = results.contents(default, trainings(*ARMS), everything, dict.fromkeys(results.QUESTIONS, CHOICE))
     assert made["missing"] == "Everything was run."
     assert made["other_settings"].startswith("All was run with the settings")
     assert [row[0] for row in rows(made["real_data"])] == ["10 %", "25 %", "50 %", "100 %"]
+    assert made["from_noise"] == made["enhanced"]
     assert "Not run" not in "".join(made.values())
 
 
