@@ -112,23 +112,21 @@ def contents(default, trainings, experiments, choices):
         "published": tables.published({"default": default} | experiments),
         "goals": tables.goals({"default": default} | experiments),
     }
-    missing = [name for name in LISTED if name not in experiments | choices]
+    kept = experiments | choices
+    missing = [name for name in LISTED if name not in kept]
     made["missing"] = tables.missing({name: (*LISTED[name], _command(name)) for name in missing})
     made |= {mark: _not_run(["random_split"]) for mark in ("random_split", "leakage")}
     if "random_split" in experiments:
         made["random_split"] = scores.table(experiments["random_split"])
         made["leakage"] = tables.leakage(default, experiments["random_split"])
-    for name in WHOLE:
-        made[name] = tables.run(experiments[name]) if name in experiments else _not_run([name])
-    for name in ENHANCEMENT:
-        made[name] = tables.enhanced(experiments[name]) if name in experiments else _not_run([name])
+    for names, show in ((WHOLE, tables.run), (ENHANCEMENT, tables.enhanced), (QUESTIONS, tables.choice)):
+        for name in names:
+            made[name] = show(kept[name]) if name in kept else _not_run([name])
     for name, amounts in SERIES.items():
         members = {amount: experiments[f"{name}_{amount}"] for amount in amounts if f"{name}_{amount}" in experiments}
         if members and name == "real_data":
             members[100] = default
         made[name] = tables.series(members) if members else _not_run([f"{name}_{amount}" for amount in amounts])
-    for name in QUESTIONS:
-        made[name] = tables.choice(choices[name]) if name in choices else _not_run([name])
     made["other_settings"] = tables.other_settings({name: _other(name, kept) for name, kept in experiments.items()})
     return made
 
