@@ -183,7 +183,7 @@ def paired(ours, theirs):
     """The mean difference in points, with its standard error where there are several pairs."""
     gains = [100 * (one - other) for one, other in zip(ours, theirs, strict=True)]
     error = f" ± {stdev(gains) / len(gains) ** 0.5:.1f}" if len(gains) > 1 else ""
-    return f"{mean(gains):+.1f}{error}"
+    return f"{mean(gains):+z.1f}{error}"
 
 
 def other_settings(runs):
