@@ -2,7 +2,8 @@
 
 `python -m experiments.results` rewrites what stands between `<!-- results: NAME -->` and `<!-- end -->`. It reads the
 default run (metrics/details.json, predictions and curves), metrics/experiments/NAME.json (`python -m experiments NAME
---keep`) and metrics/choices/NAME.json (`python -m experiments.choose NAME`). Where a file is not there, or a choice was
+--keep`), metrics/choices/NAME.json (`python -m experiments.choose NAME`) and metrics/functionals.json (`python -m
+experiments.functionals`). Where a file is not there, or a choice was
 not measured to its end, its place says how to make it and how long that takes.
 """
 
@@ -20,6 +21,7 @@ DOCUMENTS = (Path("README.md"), Path("docs/results.md"))
 PICTURE = Path("plots/leakage.png")
 METRICS = Path("metrics")
 DEFAULT, EXPERIMENTS = METRICS / "details.json", METRICS / "experiments"
+FUNCTIONALS = METRICS / "functionals.json"
 # Named experiments: what each shows, and the hours that it takes on 2 CPU cores.
 RANDOM = {"random_split": ("leakage: clips split at random", 0.7)}
 WHOLE = {
@@ -59,8 +61,8 @@ MARK = re.compile(rf"({BEGIN}(.*?) -->\n)((?:(?!{BEGIN}).)*?)(<!-- end -->)", re
 
 
 def main():
-    default, trainings, experiments, choices = load()
-    made = contents(default, trainings, experiments, choices)
+    default, trainings, experiments, choices, functionals = load()
+    made = contents(default, trainings, experiments, choices, functionals)
     written = {document: filled(document, made) for document in DOCUMENTS}
     for document, text in written.items():
         with replacing(document) as temporary:
@@ -71,13 +73,14 @@ def main():
 
 def load():
     """The default run, `{arm: table as of folds.read}` of its trainings, `{name: details}` of the experiments that were
-    kept, and `{"choices/NAME": choice}`."""
+    kept, `{"choices/NAME": choice}`, and `{name: details}` of functionals on the folds of a run."""
     if not DEFAULT.exists():
         raise InputError(f"{DEFAULT} is missing: there are no results yet; run `dvc repro`")
     choices = {name: choice for name, choice in _kept(QUESTIONS, METRICS).items() if as_asked(name, choice)}
     default = _read(DEFAULT)
     trainings = {arm: folds.read(arm, default["emotions"]) for arm in default["arms"]}
-    return default, trainings, _kept(PARTS, EXPERIMENTS), choices
+    functionals = _read(FUNCTIONALS) if FUNCTIONALS.exists() else {}
+    return default, trainings, _kept(PARTS, EXPERIMENTS), choices, functionals
 
 
 def _kept(names, folder):
@@ -99,7 +102,7 @@ def as_asked(name, choice):
     return measured == candidates and choice["given"] == given
 
 
-def contents(default, trainings, experiments, choices):
+def contents(default, trainings, experiments, choices, functionals):
     """{mark: Markdown} of all there is to show."""
     made = {
         "arms": scores.table(default),
@@ -109,7 +112,7 @@ def contents(default, trainings, experiments, choices):
         "recalls": tables.recalls(default),
         "quality": scores.quality_table(default["quality"]) if default["quality"] else "No generator took part.",
         "enhanced": tables.enhanced(default),
-        "published": tables.published({"default": default} | experiments),
+        "published": tables.published({"default": default} | experiments, functionals),
         "goals": tables.goals({"default": default} | experiments),
     }
     kept = experiments | choices

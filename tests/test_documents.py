@@ -49,7 +49,7 @@ def test_all_results_are_shown():
 
 
 def test_the_picture_of_the_leakage_is_that_of_the_committed_metrics(tmp_path):
-    default, _, experiments, _ = results.load()
+    default, _, experiments, *_ = results.load()
     figures.save(leakage.picture(default, experiments["random_split"]), tmp_path / "leakage.png")
     assert (tmp_path / "leakage.png").read_bytes() == results.PICTURE.read_bytes()
 

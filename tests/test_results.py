@@ -122,13 +122,16 @@ def test_leakage_is_of_the_arms_that_both_runs_hold(default):
 
 
 def test_published_figures_stand_beside_ours(default):
-    found = rows(tables.published({"default": default}))
+    classical = details(arms=("baseline", "functionals"))
+    found = rows(tables.published({"default": default}, {"default": classical}))
     assert ["EmoDB, seven emotions, one speaker left out at a time",
             "ResNet-152 from ImageNet on spectrograms, Mansouri et al.", "", "88.97"] in found
     ours = [row for row in found if "ours" in row[1]]
     best = max(ARMS[1:], key=lambda arm: default["arms"][arm]["overall"]["ua"]["value"])
     assert [row[1] for row in ours] == ["**ours, baseline**", f"**ours, {best} (highest of 3 other arms)**"]
     assert {row[0] for row in ours} == {"both corpora, six emotions, speakers apart"}
+    (machine,) = (row for row in found if "openSMILE" in row[1])
+    assert machine[2] == scores.percent(classical["arms"]["functionals"]["overall"]["ua"]) != ours[0][2]
 
 
 def test_distance_from_the_goals(default):
@@ -221,7 +224,7 @@ def test_a_choice_is_paired_with_its_first_candidate():
 
 def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     kept = {name: experiment(name) for name in ("random_split", "synthetic_50", "text")}
-    made = results.contents(default, trainings(*ARMS), kept, {"choices/length": CHOICE})
+    made = results.contents(default, trainings(*ARMS), kept, {"choices/length": CHOICE}, {})
     missing = {row[0]: row[1:] for row in rows(made["missing"])}
     assert set(missing) == {*results.PARTS, *results.QUESTIONS, "**all**"} - {*kept, "choices/length"}
     assert missing["choices/mels"][1] == "`python -m experiments.choose mels`"
@@ -240,7 +243,7 @@ def test_settings_that_have_changed_since_are_named(default):
     kept = {name: experiment(name) for name in ("text", "synthetic_50")}
     kept["text"]["params"]["split"]["folds"] = 9
     kept["synthetic_50"]["params"]["arms"]["vae"]["share"] = 0.3
-    made = results.contents(default, trainings(*ARMS), kept, {})
+    made = results.contents(default, trainings(*ARMS), kept, {}, {})
     text = yaml.safe_load((HERE / "text.yaml").read_text())
     assert rows(made["other_settings"]) == [
         ["text", "`split.folds`", "9", str(text["split"]["folds"])],
@@ -251,7 +254,7 @@ def test_settings_that_have_changed_since_are_named(default):
 def test_a_study_without_generators():
     plain = details(arms=("baseline", "masked"))
     plain |= {"quality": {}, "enhanced": plain}
-    assert results.contents(plain, trainings("baseline", "masked"), {}, {})["quality"] == "No generator took part."
+    assert results.contents(plain, trainings("baseline", "masked"), {}, {}, {})["quality"] == "No generator took part."
 
 
 def measured(name):
@@ -278,7 +281,7 @@ def test_every_question_is_shown():
 def test_everything_run(default):
     everything = {name: experiment(name) for name in results.PARTS}
     everything["from_noise"]["enhanced"] = default["enhanced"]
-    made = results.contents(default, trainings(*ARMS), everything, dict.fromkeys(results.QUESTIONS, CHOICE))
+    made = results.contents(default, trainings(*ARMS), everything, dict.fromkeys(results.QUESTIONS, CHOICE), {})
     assert made["missing"] == "Everything was run."
     assert made["other_settings"].startswith("All was run with the settings")
     assert [row[0] for row in rows(made["real_data"])] == ["10 %", "25 %", "50 %", "100 %"]
