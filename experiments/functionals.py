@@ -31,9 +31,10 @@ def main():
         settings = params.load() if name == "default" else results.planned(name)
         selected = [corpus for corpus, takes_part in settings["corpora"].items() if takes_part]
         clips = table[table["corpus"].isin(selected) & table["emotion"].isin(settings["emotions"])]
-        predicted = {"functionals": predictions(features, clips, splits.Split(**settings["split"]))}
+        split = params.check(settings["split"], splits.Split, "split")
+        predicted = {"functionals": predictions(features, clips, split)}
         drawn = {"resamples": settings["study"]["resamples"], "seed": settings["seed"]}
-        _, found[name] = scores.compare(predicted, clips, settings["emotions"], settings["split"]["protocol"], **drawn)
+        _, found[name] = scores.compare(predicted, clips, settings["emotions"], split.protocol, **drawn)
         print(f"{name}: UA {scores.percent(found[name]['arms']['functionals']['overall']['ua'])}", flush=True)
     with replacing(results.FUNCTIONALS) as temporary:
         temporary.write_text(json.dumps(found, indent=2) + "\n")

@@ -2,9 +2,9 @@
 
 `python -m experiments.results` rewrites what stands between `<!-- results: NAME -->` and `<!-- end -->`. It reads the
 default run (metrics/details.json, predictions and curves), metrics/experiments/NAME.json (`python -m experiments NAME
---keep`), metrics/choices/NAME.json (`python -m experiments.choose NAME`) and metrics/functionals.json (`python -m
-experiments.functionals`). Where a file is not there, or a choice was
-not measured to its end, its place says how to make it and how long that takes.
+--keep`) and metrics/choices/NAME.json (`python -m experiments.choose NAME`). Where a file is not there, or a choice was
+not measured to its end, its place says how to make it and how long that takes. Figures of handcrafted features stand
+among the published ones where metrics/functionals.json (`python -m experiments.functionals`) is there.
 """
 
 import json
@@ -130,7 +130,7 @@ def contents(default, trainings, experiments, choices, functionals):
         if members and name == "real_data":
             members[100] = default
         made[name] = tables.series(members) if members else _not_run([f"{name}_{amount}" for amount in amounts])
-    made["other_settings"] = tables.other_settings({name: _other(name, kept) for name, kept in experiments.items()})
+    made["other_settings"] = tables.other_settings({name: _other(name, run) for name, run in experiments.items()})
     return made
 
 

@@ -45,8 +45,7 @@ def test_the_cost_is_chosen_by_validation_speakers(table, monkeypatch):
 
 
 def test_test_clips_take_no_part_in_what_is_predicted_for_others(table):
-    """Other features and another emotion of one test clip leave what is predicted for the rest of its fold's test part
-    as it is."""
+    """Other features of one test clip leave what is predicted for the rest of its fold's test part as it is."""
     whole = features(table, signal=1)
     before = functionals.predictions(whole, table, SPLIT)
     one, fold = before.loc[0, "clip"], before.loc[0, "fold"]
