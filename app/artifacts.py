@@ -12,8 +12,18 @@ from ser.errors import InputError
 from ser.runtime import progress, replacing
 
 SHOWN = (
-    "params.yaml", "metrics", "plots", "models/export", "models/generators", "data/catalogue.csv", "data/splits.csv",
-    "data/mels", "data/embeddings.json", "data/embeddings.safetensors", "data/synthetic", "data/listen",
+    "params.yaml",
+    "metrics",
+    "plots",
+    "models/export",
+    "models/generators",
+    "data/catalogue.csv",
+    "data/splits.csv",
+    "data/mels",
+    "data/embeddings.json",
+    "data/embeddings.safetensors",
+    "data/synthetic",
+    "data/listen",
 )
 FETCHED = Path("data/app")
 

@@ -27,8 +27,14 @@ def load(name, study):
         crop[:, :length] = torch.from_numpy(mel[:, :length])
         number = torch.tensor([study.emotions.index(emotion)])
         made = generator.enhance(
-            state, normalise(crop)[None, None], number, centroids[number], fitted,
-            settings.model_copy(update={"strength": strength}), compute.generator(SEED), torch.device("cpu"),
+            state,
+            normalise(crop)[None, None],
+            number,
+            centroids[number],
+            fitted,
+            settings.model_copy(update={"strength": strength}),
+            compute.generator(SEED),
+            torch.device("cpu"),
         )
         return normalise.to_db(made[0, 0])[:, :length].numpy()
 

@@ -23,6 +23,7 @@ KINDS = ["wav", "flac", "ogg", "mp3"]
 
 def patient(part):
     """A part of the page that says so where its files are missing, as they are while a run makes them anew."""
+
     @functools.wraps(part)
     def shown(*arguments):
         try:
@@ -93,8 +94,10 @@ def main():
     details = json.loads(Path("metrics/details.json").read_text())
     clips = ", ".join(details["corpora"])
     if "demo" in details["corpora"]:
-        st.warning(f"These are models and results of the **demo** ({clips}): synthetic voices, which show that "
-                   "everything works and say nothing about people.")
+        st.warning(
+            f"These are models and results of the **demo** ({clips}): synthetic voices, which show that "
+            "everything works and say nothing about people."
+        )
     else:
         st.caption(f"Models and results of {clips}: {scores.caption(details)}")
     clip, generated, results = st.tabs(["Your clip", "Generated clips", "Results"])
@@ -114,8 +117,10 @@ def your_clip():
     else:
         file = st.audio_input(f"Up to {LONGEST} s")
     if file is None:
-        st.info("The model names one of " + ", ".join(recogniser().emotions) + ", whatever it hears; it learnt from "
-                "actors and errs often.")
+        st.info(
+            "The model names one of " + ", ".join(recogniser().emotions) + ", whatever it hears; it learnt from "
+            "actors and errs often."
+        )
         return
     model = recogniser()
     try:
@@ -145,8 +150,10 @@ def enhancement(mel):
     if not names or not Path(f"models/generators/{names[0]}.json").exists():
         return
     st.subheader("Enhanced")
-    st.caption(f"Noised and denoised under an emotion by the {names[0]} model of the first fold: the source paper's "
-               "idea. The stronger, the less of the clip is left.")
+    st.caption(
+        f"Noised and denoised under an emotion by the {names[0]} model of the first fold: the source paper's "
+        "idea. The stronger, the less of the clip is left."
+    )
     asked, seen = st.columns(2)
     emotion = asked.selectbox("Emotion", recogniser().emotions)
     strength = asked.slider("Strength", 0.1, 1.0, 0.4, 0.1)
@@ -159,8 +166,11 @@ def enhancement(mel):
 @st.fragment
 @patient
 def generated_clips():
-    names = [name for name in params.read("study", scores.Comparison).generators
-             if Path(f"data/synthetic/{name}/index.csv").exists()]
+    names = [
+        name
+        for name in params.read("study", scores.Comparison).generators
+        if Path(f"data/synthetic/{name}/index.csv").exists()
+    ]
     if not names:
         st.info("No generators in this study.")
         return
@@ -185,7 +195,9 @@ def tables(details):
         with st.expander("Enhanced test clips"):
             st.markdown(f"{scores.table(details['enhanced'])}\n\n{scores.ENHANCED_NOTE}")
     for title, picture in {
-        "UA of each arm": "ua", "Confusion": "confusion", "Recall of each emotion": "recall",
+        "UA of each arm": "ua",
+        "Confusion": "confusion",
+        "Recall of each emotion": "recall",
         "Learning curves": "learning_curves",
     }.items():
         with st.expander(title, expanded=picture == "ua"):

@@ -25,8 +25,16 @@ def spectrogram(mel, rate, settings, theme):
     figure, axes = _axes(2.2, theme)
     centres = frequencies(settings.n_mels + 2, settings.fmin, settings.fmax)[1:-1]
     ticks = [hertz for hertz in (250, 1000, 4000) if centres[0] < hertz < centres[-1]]
-    axes.imshow(mel, cmap="magma", vmin=FLOOR_DB, vmax=0, origin="lower", aspect="auto", interpolation="nearest",
-                extent=(0, mel.shape[1] * settings.hop / rate, -0.5, len(mel) - 0.5))
+    axes.imshow(
+        mel,
+        cmap="magma",
+        vmin=FLOOR_DB,
+        vmax=0,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0, mel.shape[1] * settings.hop / rate, -0.5, len(mel) - 0.5),
+    )
     axes.set_yticks(np.interp(ticks, centres, np.arange(len(mel))), [f"{hertz:,} Hz" for hertz in ticks])
     axes.set_xlabel("s")
     return figure

@@ -44,7 +44,11 @@ def main(revision=None):
     except FileNotFoundError:
         raise InputError("metrics/details.json is missing: there are no results yet; run `dvc repro`") from None
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"markdown": markdown, "picture": picture, "sound": sound}
     page = environment.get_template("report.html.j2").render(
@@ -67,7 +71,8 @@ def headline(details):
     best = max(arms, key=lambda arm: arms[arm]["value"])
     changes = [
         f"{arm} {scores.percent(figures['against']['baseline']['ua'], '+')}"
-        for arm, figures in details["arms"].items() if "baseline" in figures["against"]
+        for arm, figures in details["arms"].items()
+        if "baseline" in figures["against"]
     ]
     text = f"The best mean recall (UA) is that of **{best}**: {scores.percent(arms[best])} %."
     return text + (f" Against plain training, in points: {'; '.join(changes)}." if changes else "")

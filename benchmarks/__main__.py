@@ -32,25 +32,49 @@ def tables(results):
     parts = [
         table(
             "work | ours | other | ratio | floor | speed of the floor reached",
-            [[row["name"], _figure(row, "ours"), _figure(row, "other"), f"{row['ratio']:.1f}", _figure(row, "floor"),
-              f"{100 * row['reached']:.0f} %" if row.get("reached") else ""]
-             for row in rows if row.get("other") is not None],
+            [
+                [
+                    row["name"],
+                    _figure(row, "ours"),
+                    _figure(row, "other"),
+                    f"{row['ratio']:.1f}",
+                    _figure(row, "floor"),
+                    f"{100 * row['reached']:.0f} %" if row.get("reached") else "",
+                ]
+                for row in rows
+                if row.get("other") is not None
+            ],
         ),
         table(
             "measured alone | figure",
-            [[row["name"], _figure(row, "ours" if row.get("ours") is not None else "floor")]
-             for row in rows if row.get("other") is None],
+            [
+                [row["name"], _figure(row, "ours" if row.get("ours") is not None else "floor")]
+                for row in rows
+                if row.get("other") is None
+            ],
         ),
     ]
     if sampling := results.get("sampling"):
         points = [{"count": 1200, **sampling["default"]}] + [
             {"count": sampling["mels a point"], **point} for point in sampling["curve"]
         ]
-        parts.append(table(
-            "sampler | steps | guidance | mels | s a mel | Fréchet distance | recognised as meant",
-            [[point["sampler"], point["steps"], point["guidance"], point["count"], f"{point['seconds a mel']:.3g}",
-              f"{point['frechet']:.1f}", f"{100 * point['accuracy']:.0f} %"] for point in points],
-        ))
+        parts.append(
+            table(
+                "sampler | steps | guidance | mels | s a mel | Fréchet distance | recognised as meant",
+                [
+                    [
+                        point["sampler"],
+                        point["steps"],
+                        point["guidance"],
+                        point["count"],
+                        f"{point['seconds a mel']:.3g}",
+                        f"{point['frechet']:.1f}",
+                        f"{100 * point['accuracy']:.0f} %",
+                    ]
+                    for point in points
+                ],
+            )
+        )
     if scheduler := results.get("scheduler"):
         parts.append(table(" | ".join(scheduler["cases"][0]), [case.values() for case in scheduler["cases"]]))
     if study := results.get("study"):

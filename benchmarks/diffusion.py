@@ -41,15 +41,24 @@ def main():
     ceiling = bench.matrix_product(torch.bfloat16)
     ours = rate.pop("ours")
     rows = [
-        {"name": f"diffusion, training, against {name}", "unit": "crops/s", "ours": ours, "other": other,
-         "ratio": ours / other, "floor": ceiling / operations, "reached": ours * operations / ceiling}
+        {
+            "name": f"diffusion, training, against {name}",
+            "unit": "crops/s",
+            "ours": ours,
+            "other": other,
+            "ratio": ours / other,
+            "floor": ceiling / operations,
+            "reached": ours * operations / ceiling,
+        }
         for name, other in rate.items()
     ]
     return {
         "what": "training a denoiser on mels of 80 x 128 in cells of 4 x 4, batches of 16",
         "floor": "all multiplications of forward and backward at the rate of a bf16 matrix product",
         "parameters": {
-            "ours": size(model), "diffusers": size(theirs.unet), "denoising-diffusion-pytorch": size(packaged.unet),
+            "ours": size(model),
+            "diffusers": size(theirs.unet),
+            "denoising-diffusion-pytorch": size(packaged.unet),
         },
         "versions": bench.versions("torch", "diffusers", "denoising-diffusion-pytorch"),
         "rows": rows,

@@ -28,18 +28,21 @@ def main():
     stages = sorted(path.stem for path in Path("stages").glob("[a-z]*.py"))
     repro = median(bench.alternate({"": lambda: output(*DVC, "repro")}, chosen.rounds)[""])
     objects, size = pushed()
-    bench.save(chosen.out, {
-        "what": f"costs of the graph, median of {chosen.rounds}; imports in a fresh interpreter, without its own start",
-        "command": " ".join(["python -m benchmarks.dvc_costs", *sys.argv[1:]]),
-        "machine": bench.machine(),
-        "versions": bench.versions("dvc"),
-        "rows": [
-            row("dvc repro with nothing to do", repro, "s"),
-            row("objects that dvc push sends", objects, "objects"),
-            row("their size", size / 2**20, "MiB"),
-            *(row(f"import stages.{name}", imported(name, chosen.rounds), "s") for name in stages),
-        ],
-    })
+    bench.save(
+        chosen.out,
+        {
+            "what": f"costs of the graph, median of {chosen.rounds}; imports in a fresh interpreter",
+            "command": " ".join(["python -m benchmarks.dvc_costs", *sys.argv[1:]]),
+            "machine": bench.machine(),
+            "versions": bench.versions("dvc"),
+            "rows": [
+                row("dvc repro with nothing to do", repro, "s"),
+                row("objects that dvc push sends", objects, "objects"),
+                row("their size", size / 2**20, "MiB"),
+                *(row(f"import stages.{name}", imported(name, chosen.rounds), "s") for name in stages),
+            ],
+        },
+    )
 
 
 def output(*command):

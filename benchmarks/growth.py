@@ -55,14 +55,17 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             fill(Path(folder), clips)
             rows += measure(Path(folder), clips)
-    bench.save(chosen.out, {
-        "what": "stages on generated clips of half a second: wall time with interpreter start, and peak memory; "
-        f"then what loading {LOADED} clips of the packed mels adds to a process that has opened the pack",
-        "command": " ".join(["python -m benchmarks.growth", *sys.argv[1:]]),
-        "machine": bench.machine(),
-        "versions": bench.versions("numpy", "pandas", "soundfile", "soxr", "torch"),
-        "rows": rows,
-    })
+    bench.save(
+        chosen.out,
+        {
+            "what": "stages on generated clips of half a second: wall time with interpreter start, and peak memory; "
+            f"then what loading {LOADED} clips of the packed mels adds to a process that has opened the pack",
+            "command": " ".join(["python -m benchmarks.growth", *sys.argv[1:]]),
+            "machine": bench.machine(),
+            "versions": bench.versions("numpy", "pandas", "soundfile", "soxr", "torch"),
+            "rows": rows,
+        },
+    )
 
 
 def fill(folder, clips):

@@ -33,8 +33,12 @@ PARAMS = Path(__file__).parents[1] / "params.yaml"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mirror", type=Path, default=os.environ.get("SER_MIRROR"),
-                        help="folder with emodb/ and ravdess/; generated clips without one")
+    parser.add_argument(
+        "--mirror",
+        type=Path,
+        default=os.environ.get("SER_MIRROR"),
+        help="folder with emodb/ and ravdess/; generated clips without one",
+    )
     parser.add_argument("--clips", type=int, help="as many, drawn at random (all)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="write the result here as JSON")

@@ -26,7 +26,10 @@ def main():
 
         def train(**environment):
             subprocess.run(
-                [sys.executable, "-m", "stages.train", "baseline"], check=True, cwd=folder, stderr=subprocess.DEVNULL,
+                [sys.executable, "-m", "stages.train", "baseline"],
+                check=True,
+                cwd=folder,
+                stderr=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             )
 
@@ -42,8 +45,15 @@ def main():
         "what": f"training {FOLDS} folds of ResNet-18: `torchrun --nproc-per-node {cores}`, a thread each, against one "
         f"process of {cores} threads; interpreter start included",
         "versions": bench.versions("torch"),
-        "rows": [{"name": f"{FOLDS} units on {cores} ranks", "unit": "s", "ours": ranks, "other": alone,
-                  "ratio": alone / ranks}],
+        "rows": [
+            {
+                "name": f"{FOLDS} units on {cores} ranks",
+                "unit": "s",
+                "ours": ranks,
+                "other": alone,
+                "ratio": alone / ranks,
+            }
+        ],
     }
 
 
@@ -56,11 +66,21 @@ def fill(folder):
     settings["training"] |= {"epochs": EPOCHS, "patience": EPOCHS}
     (folder / "params.yaml").write_text(yaml.safe_dump(settings))
     number = np.arange(CLIPS)
-    table = pd.DataFrame({
-        "clip": [f"demo/{n:04}" for n in number], "corpus": "demo", "path": "-", "sex": "female", "text": "a",
-        "speaker": [f"demo-{n // 3 % 12:02}" for n in number], "emotion": [emotions[n % 3] for n in number],
-        "intensity": "normal", "seconds": 1.0, "sample_rate": 16000, "sha256": [f"{n:064x}" for n in number],
-    })[list(catalogue.COLUMNS)]
+    table = pd.DataFrame(
+        {
+            "clip": [f"demo/{n:04}" for n in number],
+            "corpus": "demo",
+            "path": "-",
+            "sex": "female",
+            "text": "a",
+            "speaker": [f"demo-{n // 3 % 12:02}" for n in number],
+            "emotion": [emotions[n % 3] for n in number],
+            "intensity": "normal",
+            "seconds": 1.0,
+            "sample_rate": 16000,
+            "sha256": [f"{n:064x}" for n in number],
+        }
+    )[list(catalogue.COLUMNS)]
     (folder / "data").mkdir()
     table.to_csv(folder / "data/catalogue.csv", index=False)
     split = splits.Split(protocol="speaker", folds=FOLDS, repeats=1, validation=0.15, training=1.0, seed=0)

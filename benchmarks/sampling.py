@@ -29,15 +29,23 @@ def main():
     curve = [
         {**describe(settings), **judged(fold, settings, FEW)}
         for settings in [
-            *(default.model_copy(update={"sampler": sampler, "steps": steps})
-              for sampler, counts in CURVE.items() for steps in counts),
+            *(
+                default.model_copy(update={"sampler": sampler, "steps": steps})
+                for sampler, counts in CURVE.items()
+                for steps in counts
+            ),
             *(default.model_copy(update={"guidance": guidance}) for guidance in GUIDANCE),
         ]
     ]
     figures.save(plot(curve), PLOT)
     rows = [
-        {"name": f"sampling, against {name}", "unit": "s for 1,200 mels", "ours": ours["seconds"], "other": seconds,
-         "ratio": seconds / ours["seconds"]}
+        {
+            "name": f"sampling, against {name}",
+            "unit": "s for 1,200 mels",
+            "ours": ours["seconds"],
+            "other": seconds,
+            "ratio": seconds / ours["seconds"],
+        }
         for name, seconds in alternatives(fold, curve).items()
     ]
     operations = 2 * default.steps * CLIPS * fold["operations"]
@@ -47,7 +55,10 @@ def main():
         "what": f"sampling with {describe(default)}; quality by the {EVALUATOR} classifier of the first fold",
         "floor": "all multiplications at the rate of a bf16 matrix product",
         "versions": bench.versions("torch", "diffusers", "denoising-diffusion-pytorch"),
-        "rows": rows, "default": ours, "curve": curve, "mels a point": FEW,
+        "rows": rows,
+        "default": ours,
+        "curve": curve,
+        "mels a point": FEW,
     }
 
 
@@ -81,9 +92,14 @@ def first_fold():
 
     model = diffusion.load(state, fitted, device)
     return {
-        "draw": draw, "embed": embed, "head": classifier.head, "reference": torch.no_grad()(embed)(crops),
+        "draw": draw,
+        "embed": embed,
+        "head": classifier.head,
+        "reference": torch.no_grad()(embed)(crops),
         "emotions": len(emotions),
-        "unet": model.unet, "fitted": fitted, "operations": forward_operations(model, fitted),
+        "unet": model.unet,
+        "fitted": fitted,
+        "operations": forward_operations(model, fitted),
     }
 
 
@@ -95,7 +111,8 @@ def judged(fold, settings, count):
     features = fold["embed"](mels)
     meant = torch.arange(fold["emotions"]).repeat_interleave(count // fold["emotions"])
     return {
-        "seconds": seconds, "seconds a mel": seconds / count,
+        "seconds": seconds,
+        "seconds a mel": seconds / count,
         "frechet": quality.frechet(features, fold["reference"]),
         "accuracy": (fold["head"](features).argmax(1) == meant).float().mean().item(),
     }
@@ -115,8 +132,8 @@ def alternatives(fold, curve):
     return {
         "our DDPM, 1,000 steps": full["seconds a mel"] * CLIPS,
         "diffusers, DDPM, 1,000 steps, without guidance": bench.timed(lambda: theirs.sample(BATCH, STEPS))[1] * scale,
-        "denoising-diffusion-pytorch, 1,000 steps, without guidance":
-            bench.timed(lambda: packaged.sample(BATCH))[1] * scale,
+        "denoising-diffusion-pytorch, 1,000 steps, without guidance": bench.timed(lambda: packaged.sample(BATCH))[1]
+        * scale,
     }
 
 
@@ -130,12 +147,21 @@ def plot(curve):
         for number, sampler in enumerate(CURVE):
             points = [point for point in curve[: sum(map(len, CURVE.values()))] if point["sampler"] == sampler]
             axes.plot(
-                [point["seconds a mel"] for point in points], [point[key] for point in points], label=sampler,
-                marker=figures.MARKERS[number], color=figures.COLOURS[number],
+                [point["seconds a mel"] for point in points],
+                [point[key] for point in points],
+                label=sampler,
+                marker=figures.MARKERS[number],
+                color=figures.COLOURS[number],
             )
             for point in points:
-                axes.annotate(point["steps"], (point["seconds a mel"], point[key]), xytext=(0, 5), fontsize=7,
-                              textcoords="offset points", ha="center")
+                axes.annotate(
+                    point["steps"],
+                    (point["seconds a mel"], point[key]),
+                    xytext=(0, 5),
+                    fontsize=7,
+                    textcoords="offset points",
+                    ha="center",
+                )
         axes.set(xscale="log", xlabel="seconds a mel on 2 cores, numbers are steps", ylabel=label)
         axes.grid()
     axes.legend()

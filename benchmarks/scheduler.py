@@ -12,11 +12,11 @@ import numpy as np
 
 from benchmarks import bench
 
-SPREAD = 0.15      # standard deviation of a unit's duration, of its mean: early stopping and other users
-DELAY = 0.05       # from a loss to the next start
+SPREAD = 0.15  # standard deviation of a unit's duration, of its mean: early stopping and other users
+DELAY = 0.05  # from a loss to the next start
 LOSSES = [0, 0.05]  # a rank, in the time of a unit
 UNITS, RANKS = [5, 10, 100, 1000], [1, 2, 8, 64]
-RUNS = 20          # of the simulation, each with its own durations and losses
+RUNS = 20  # of the simulation, each with its own durations and losses
 
 
 def main():
@@ -54,9 +54,7 @@ def claimed(durations, ranks, losses, rng):
 
 
 def dealt(durations, ranks, losses, rng):
-    return max(
-        sum(with_losses(duration, losses, rng) for duration in durations[rank::ranks]) for rank in range(ranks)
-    )
+    return max(sum(with_losses(duration, losses, rng) for duration in durations[rank::ranks]) for rank in range(ranks))
 
 
 def with_losses(duration, losses, rng):

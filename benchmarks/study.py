@@ -31,7 +31,8 @@ def main():
     return {
         "what": "the whole study: wall time by stage",
         "versions": bench.versions("torch", "dvc"),
-        "seconds": seconds, "minutes": round(sum(seconds.values()) / 60, 1),
+        "seconds": seconds,
+        "minutes": round(sum(seconds.values()) / 60, 1),
     }
 
 

@@ -25,11 +25,18 @@ def main():
     rows = []
     for name, classifier in {"default": settings(False), "large": settings(True)}.items():
         operations = 3 * forward_operations(classifier)
-        rows.append({
-            "name": f"ResNet-18, training at {'224 x 224' if classifier.resize else f'{N_MELS} x {classifier.frames}'}",
-            "unit": "clips/s", "ours": rate[name], "other": rate["common"], "ratio": rate[name] / rate["common"],
-            "floor": ceiling / operations, "reached": rate[name] * operations / ceiling,
-        })
+        rows.append(
+            {
+                "name": "ResNet-18, training at "
+                + ("224 x 224" if classifier.resize else f"{N_MELS} x {classifier.frames}"),
+                "unit": "clips/s",
+                "ours": rate[name],
+                "other": rate["common"],
+                "ratio": rate[name] / rate["common"],
+                "floor": ceiling / operations,
+                "reached": rate[name] * operations / ceiling,
+            }
+        )
     return {
         "what": "training a classifier, against a Dataset of one .npy a clip, 3 x 224 x 224, DataLoader, fp32",
         "floor": "all multiplications of forward and backward at the rate of a bf16 matrix product",

@@ -58,7 +58,9 @@ def choose(name):
         curves = pd.read_csv(io.StringIO(dvc.api.read(f"metrics/curves/{arm}.csv", rev=experiment)))
         best = chosen(curves)
         results["candidates"][label] = {
-            "changes": changes, "ua": best["validation_ua"].tolist(), "epoch": best["epoch"].tolist(),
+            "changes": changes,
+            "ua": best["validation_ua"].tolist(),
+            "epoch": best["epoch"].tolist(),
         }
         with replacing(f"metrics/choices/{name}.json") as temporary:
             temporary.write_text(json.dumps(results, indent=1) + "\n")

@@ -27,6 +27,12 @@ def table(trainings):
         reference = "baseline" if arm == "masked" else alike
         ours, theirs = trainings[arm], trainings[reference]
         gains = 100 * (ours["test"] - theirs["test"])
-        rows.append([arm, reference, *(f"{gain:+z.1f}" for gain in gains),
-                     *(tables.paired(ours[side], theirs[side]) for side in ("test", "validation"))])
+        rows.append(
+            [
+                arm,
+                reference,
+                *(f"{gain:+z.1f}" for gain in gains),
+                *(tables.paired(ours[side], theirs[side]) for side in ("test", "validation")),
+            ]
+        )
     return scores.markdown(rows)

@@ -45,8 +45,10 @@ def extract(paths, settings):
     try:
         import opensmile
     except ImportError:
-        raise InputError("openSMILE is not installed; `pip install opensmile==2.6.0`, whose licence is for research "
-                         "alone, and run this again") from None
+        raise InputError(
+            "openSMILE is not installed; `pip install opensmile==2.6.0`, whose licence is for research "
+            "alone, and run this again"
+        ) from None
     smile = opensmile.Smile(opensmile.FeatureSet.ComParE_2016, opensmile.FeatureLevel.Functionals)
     sounds = (audio.load(path, settings) for path in progress(paths, "functionals", "clip", len(paths)))
     return np.concatenate([smile.process_signal(sound, settings.sample_rate).to_numpy() for sound in sounds])
@@ -64,10 +66,17 @@ def predictions(features, table, settings):
         for machine in machines:
             machine.fit(features.loc[train], emotion[train])
         best = max(machines, key=lambda machine: ua(emotion[validation], machine.predict(features.loc[validation])))
-        rows.append(pd.DataFrame({
-            "repeat": repeat, "fold": fold, "clip": test.to_numpy(), "emotion": emotion[test].to_numpy(),
-            "predicted": best.predict(features.loc[test]),
-        }))
+        rows.append(
+            pd.DataFrame(
+                {
+                    "repeat": repeat,
+                    "fold": fold,
+                    "clip": test.to_numpy(),
+                    "emotion": emotion[test].to_numpy(),
+                    "predicted": best.predict(features.loc[test]),
+                }
+            )
+        )
     return pd.concat(rows, ignore_index=True)
 
 

@@ -29,21 +29,42 @@ def picture(apart, random):
         _arrow(axes, honest["value"], leaking["value"], row - 0.25, ": test speakers were in training" * (row == 0))
     figures.legend(axes)
     return figures.titled(
-        figure, "The same models, the same clips: a random split flatters, speakers apart is honest",
+        figure,
+        "The same models, the same clips: a random split flatters, speakers apart is honest",
         f"Bars: 95 % intervals over speakers; chance {100 / len(apart['emotions']):.1f} %. {apart['clips']:,} clips of "
         f"{apart['speakers']} speakers. A random split puts other clips of the test speakers into training: the model "
-        "then knows their voices, as it will not know those of new people.")
+        "then knows their voices, as it will not know those of new people.",
+    )
 
 
 def _side(axes, estimate, row, colour, marker, label):
     figures.interval(axes, estimate, row, colour, marker, size=9, width=2, label=label, horizontal=True)
-    axes.annotate(f"{100 * estimate['value']:.1f}", (estimate["value"], row), xytext=(0, -15),
-                  textcoords="offset points", ha="center", fontsize=9, fontweight="bold", color=colour)
+    axes.annotate(
+        f"{100 * estimate['value']:.1f}",
+        (estimate["value"], row),
+        xytext=(0, -15),
+        textcoords="offset points",
+        ha="center",
+        fontsize=9,
+        fontweight="bold",
+        color=colour,
+    )
 
 
 def _arrow(axes, start, end, height, why):
-    axes.annotate("", (end, height), (start, height),
-                  arrowprops={"arrowstyle": "-|>", "color": ARROW, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0})
-    axes.annotate(f"{100 * (end - start):+.0f} points{why}", ((start + end) / 2, height), xytext=(0, 5),
-                  textcoords="offset points", ha="center", fontsize=8.5, color=ARROW,
-                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0})
+    axes.annotate(
+        "",
+        (end, height),
+        (start, height),
+        arrowprops={"arrowstyle": "-|>", "color": ARROW, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0},
+    )
+    axes.annotate(
+        f"{100 * (end - start):+.0f} points{why}",
+        ((start + end) / 2, height),
+        xytext=(0, 5),
+        textcoords="offset points",
+        ha="center",
+        fontsize=8.5,
+        color=ARROW,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0},
+    )

@@ -33,9 +33,7 @@ WHOLE = {
     "ravdess_eight": ("RAVDESS, eight emotions, six folds with actors apart", 0.6),
 }
 SERIES = {
-    "synthetic": {
-        amount: (f"synthetic speech at {amount} % of the real", 0.4) for amount in (25, 50, 100, 200, 400)
-    },
+    "synthetic": {amount: (f"synthetic speech at {amount} % of the real", 0.4) for amount in (25, 50, 100, 200, 400)},
     "real_data": {amount: (f"{amount} % of the real training speech", 0.4) for amount in (10, 25, 50)},
 }
 ENHANCEMENT = {"from_noise": ("the source paper's enhancement, from pure noise", 0.2)}

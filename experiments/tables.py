@@ -46,8 +46,15 @@ def differences(details):
         for arm in others:
             found = details["arms"][arm]["against"][reference]
             smallest = detectable(found["ua"])
-            rows.append([arm, reference, scores.percent(found["ua"], "+"), scores.p_value(found["p_corrected"]),
-                         "" if smallest is None else f"{100 * smallest:.1f}"])
+            rows.append(
+                [
+                    arm,
+                    reference,
+                    scores.percent(found["ua"], "+"),
+                    scores.p_value(found["p_corrected"]),
+                    "" if smallest is None else f"{100 * smallest:.1f}",
+                ]
+            )
     return scores.markdown(rows)
 
 
@@ -69,8 +76,10 @@ def corpora(details):
 
 def recalls(details):
     """Recall of each emotion by arm, in per cent."""
-    rows = [[arm, *(scores.percent(figures["overall"]["recall"][emotion]) for emotion in details["emotions"])]
-            for arm, figures in details["arms"].items()]
+    rows = [
+        [arm, *(scores.percent(figures["overall"]["recall"][emotion]) for emotion in details["emotions"])]
+        for arm, figures in details["arms"].items()
+    ]
     return scores.markdown([["arm", *details["emotions"]], *rows])
 
 
@@ -87,14 +96,19 @@ def enhanced(details):
 
 def inflation(apart, random):
     """{arm: (UA with speakers apart, UA under a random split)} of the arms of both, estimates with intervals."""
-    return {arm: (figures["overall"]["ua"], random["arms"][arm]["overall"]["ua"])
-            for arm, figures in apart["arms"].items() if arm in random["arms"]}
+    return {
+        arm: (figures["overall"]["ua"], random["arms"][arm]["overall"]["ua"])
+        for arm, figures in apart["arms"].items()
+        if arm in random["arms"]
+    }
 
 
 def leakage(apart, random):
     """What a random split adds to the UA of each arm."""
-    rows = [[arm, scores.percent(honest), scores.percent(leaking), f"{100 * (leaking['value'] - honest['value']):+.1f}"]
-            for arm, (honest, leaking) in inflation(apart, random).items()]
+    rows = [
+        [arm, scores.percent(honest), scores.percent(leaking), f"{100 * (leaking['value'] - honest['value']):+.1f}"]
+        for arm, (honest, leaking) in inflation(apart, random).items()
+    ]
     return scores.markdown([["arm", "UA, speakers apart", "UA, random split (leaks)", "inflation"], *rows])
 
 
@@ -103,8 +117,10 @@ def published(runs, functionals):
     `{name: details}` of what functionals reach on their folds."""
     rows = [["setting", "system", "UA", "WA"]]
     for (setting, name), systems in PUBLISHED.items():
-        rows += [[setting, system, *("" if figure is None else str(figure) for figure in figures)]
-                 for system, *figures in systems]
+        rows += [
+            [setting, system, *("" if figure is None else str(figure) for figure in figures)]
+            for system, *figures in systems
+        ]
         ours = {f"**ours, {arm}**": figures for arm, figures in _ours(runs[name]).items()} if name in runs else {}
         if name in functionals:
             machine = functionals[name]["arms"]["functionals"]["overall"]
@@ -147,8 +163,15 @@ def goals(runs):
             continue
         best = _highest(default, generators)
         gain = default["arms"][best]["against"][reference]["ua"]
-        rows.append([f"gain in UA of a generator over {reference}", f"{aim:+.1f}", scores.percent(gain, "+"), best,
-                     f"{100 * gain['value'] - aim:+.1f}"])
+        rows.append(
+            [
+                f"gain in UA of a generator over {reference}",
+                f"{aim:+.1f}",
+                scores.percent(gain, "+"),
+                best,
+                f"{100 * gain['value'] - aim:+.1f}",
+            ]
+        )
     return scores.markdown(rows)
 
 
@@ -162,8 +185,17 @@ def series(members):
     rows = [["amount", "UA baseline", "UA masked", "generator", "its UA", "UA vs masked", "p, corrected"]]
     for (amount, arms, arm), p in zip(pairs, corrected, strict=True):
         uas = {name: scores.percent(arms[name]["overall"]["ua"]) for name in (*scores.REFERENCES, arm)}
-        rows.append([f"{amount} %", uas["baseline"], uas["masked"], arm, uas[arm],
-                     scores.percent(arms[arm]["against"]["masked"]["ua"], "+"), scores.p_value(p)])
+        rows.append(
+            [
+                f"{amount} %",
+                uas["baseline"],
+                uas["masked"],
+                arm,
+                uas[arm],
+                scores.percent(arms[arm]["against"]["masked"]["ua"], "+"),
+                scores.p_value(p),
+            ]
+        )
     return scores.markdown(rows)
 
 
@@ -174,10 +206,18 @@ def choice(made):
     first = candidates[0][1]["ua"]
     rows = [["candidate", "validation UA", "difference ± standard error", "epoch"]]
     for label, found in candidates:
-        rows.append([label, f"{100 * mean(found['ua']):.1f}",
-                     "" if found["ua"] is first else paired(found["ua"], first), f"{mean(found['epoch']):.0f}"])
-    return (f"**{made['question']}** {made['protocol']}\n\n{scores.markdown(rows)}\n\n"
-            f"Means over {len(first)} trainings (repeats: {made['repeats']}) each; `{made['command']}`.")
+        rows.append(
+            [
+                label,
+                f"{100 * mean(found['ua']):.1f}",
+                "" if found["ua"] is first else paired(found["ua"], first),
+                f"{mean(found['epoch']):.0f}",
+            ]
+        )
+    return (
+        f"**{made['question']}** {made['protocol']}\n\n{scores.markdown(rows)}\n\n"
+        f"Means over {len(first)} trainings (repeats: {made['repeats']}) each; `{made['command']}`."
+    )
 
 
 def paired(ours, theirs):

@@ -16,13 +16,13 @@ class Arm(Section):
 
 
 def run(
-    name,              # of the arm
-    arm,               # Arm
-    real,              # Study: the real clips and the folds
-    classifier,        # ClassifierSettings
-    settings,          # Training
-    seed,              # of weights and batches; the same in every arm
-    generated=None,    # folder of a pack of synthetic clips, or None
+    name,  # of the arm
+    arm,  # Arm
+    real,  # Study: the real clips and the folds
+    classifier,  # ClassifierSettings
+    settings,  # Training
+    seed,  # of weights and batches; the same in every arm
+    generated=None,  # folder of a pack of synthetic clips, or None
 ):
     """Train and test the arm on every fold; write models/arms/<name>, metrics/predictions/<name>.csv and
     metrics/curves/<name>.csv."""
@@ -39,8 +39,15 @@ def run(
         )
         with tracking.live(folder / "live") as log:
             epoch = training.fit(
-                model, normalise, training.Sources(train, extra, arm.share), validation, classifier.frames,
-                settings, arm.masking, compute.derive_seed(seed, fold.repeat, fold.fold, 1), log,
+                model,
+                normalise,
+                training.Sources(train, extra, arm.share),
+                validation,
+                classifier.frames,
+                settings,
+                arm.masking,
+                compute.derive_seed(seed, fold.repeat, fold.fold, 1),
+                log,
             )
         test = real.clips(fold.test, device)
         logits = classifiers.evaluate(model, normalise, test, classifier.frames, settings.precision)

@@ -67,11 +67,11 @@ def equal_numbers(clips, emotions, seed):
 def teach(
     fold,
     material,
-    validation,     # Clips that choose the epoch
-    emotions,       # how many
-    evaluator,      # ClassifierSettings
-    settings,       # Training
-    masking,        # Masking
+    validation,  # Clips that choose the epoch
+    emotions,  # how many
+    evaluator,  # ClassifierSettings
+    settings,  # Training
+    masking,  # Masking
     seed,
 ):
     """Recall of each emotion `[emotions]` on held-out clips by a classifier that learnt from synthetic clips alone, and
@@ -87,8 +87,15 @@ def teach(
             evaluator, len(normalise.mean), emotions, compute.derive_seed(seed, fold.repeat, fold.fold, 6)
         )
         training.fit(
-            net, normalise, training.Sources(_only(sources[kind], which)), validation, evaluator.frames, settings,
-            masking, compute.derive_seed(seed, fold.repeat, fold.fold, 7), log=lambda figures: None,
+            net,
+            normalise,
+            training.Sources(_only(sources[kind], which)),
+            validation,
+            evaluator.frames,
+            settings,
+            masking,
+            compute.derive_seed(seed, fold.repeat, fold.fold, 7),
+            log=lambda figures: None,
         )
         logits = classifiers.evaluate(net, normalise, held_out, evaluator.frames, settings.precision)
         recalls[kind] = recall(logits.argmax(1), held_out.emotion.cpu(), emotions)
@@ -129,8 +136,10 @@ def figures(fold, material, taught, near, emotions):
     those that were taught) are means over emotions. None stands for what would be taken from fewer than LEAST clips.
     """
     result = {"repeat": fold.repeat, "fold": fold.fold, "clips": len(material.emotion)}
-    by_emotion = [{"emotion": emotion, "clips": int((material.emotion == number).sum())}
-                  for number, emotion in enumerate(emotions)]
+    by_emotion = [
+        {"emotion": emotion, "clips": int((material.emotion == number).sum())}
+        for number, emotion in enumerate(emotions)
+    ]
     for side, (compared, seen) in {"synthetic": ("synthetic",) * 2, "reference": ("training", "held-out")}.items():
         one, other = (material.embeddings[kind][material.chosen[kind]] for kind in (compared, "held-out"))
         recognised = recall(material.predicted[seen], material.clips[seen].emotion.cpu(), len(emotions))
@@ -164,10 +173,16 @@ def points(material, emotions, speaker):
     tables = []
     for kind in KINDS:
         clips = [material.names[kind][number] for number in material.chosen[kind][few]]
-        tables.append(pd.DataFrame({
-            "kind": kind, "clip": clips, "emotion": [emotions[number] for number in material.emotion[few]],
-            "speaker": [speaker.get(clip, "") for clip in clips],
-        }))
+        tables.append(
+            pd.DataFrame(
+                {
+                    "kind": kind,
+                    "clip": clips,
+                    "emotion": [emotions[number] for number in material.emotion[few]],
+                    "speaker": [speaker.get(clip, "") for clip in clips],
+                }
+            )
+        )
     embeddings = [material.embeddings[kind][material.chosen[kind][few]] for kind in KINDS]
     return pd.concat(tables, ignore_index=True), torch.cat(embeddings)
 
@@ -179,9 +194,7 @@ def summary(folds):
         {"emotion": rows[0]["emotion"], "clips": sum(row["clips"] for row in rows), **_means(rows)}
         for rows in zip(*(fold["emotions"] for fold in folds))
     ]
-    each = [
-        {key: fold[key] for key in ("repeat", "fold", "clips")} | _means([fold]) for fold in folds
-    ]
+    each = [{key: fold[key] for key in ("repeat", "fold", "clips")} | _means([fold]) for fold in folds]
     return {**_means(folds), "emotions": emotions, "folds": each}
 
 

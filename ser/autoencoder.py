@@ -42,8 +42,12 @@ class Residual(nn.Module):
     def __init__(self, channels):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
-            nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(8, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(8, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
         )
         nn.init.zeros_(self.layers[-1].weight)
         nn.init.zeros_(self.layers[-1].bias)
@@ -62,17 +66,28 @@ class Autoencoder(nn.Module):
         pairs = list(zip(settings.channels, settings.channels[1:]))
         self.encoder = nn.Sequential(
             Residual(first),
-            *(layer for fine, coarse in pairs for layer in (
-                nn.Conv2d(fine, coarse, 3, stride=2, padding=1), Residual(coarse)
-            )),
+            *(
+                layer
+                for fine, coarse in pairs
+                for layer in (nn.Conv2d(fine, coarse, 3, stride=2, padding=1), Residual(coarse))
+            ),
             Residual(last),
         )
         self.decoder = nn.Sequential(
             Residual(last),
-            *(layer for fine, coarse in reversed(pairs) for layer in (
-                Residual(coarse), nn.Upsample(scale_factor=2), nn.Conv2d(coarse, fine, 3, padding=1), Residual(fine)
-            )),
-            Residual(first), nn.GroupNorm(8, first), nn.SiLU(),
+            *(
+                layer
+                for fine, coarse in reversed(pairs)
+                for layer in (
+                    Residual(coarse),
+                    nn.Upsample(scale_factor=2),
+                    nn.Conv2d(coarse, fine, 3, padding=1),
+                    Residual(fine),
+                )
+            ),
+            Residual(first),
+            nn.GroupNorm(8, first),
+            nn.SiLU(),
         )
         self.cells_in = nn.Conv2d(settings.patch**2, first, 3, padding=1)
         self.cells_out = nn.Conv2d(first, 2 * settings.patch**2, 3, padding=1)
@@ -113,14 +128,14 @@ def load(state, settings, device):
 
 
 def train(
-    clips,      # Clips of the training part
+    clips,  # Clips of the training part
     normalise,  # their statistics
-    frames,     # length of a mel
-    settings,   # Autoencoding
+    frames,  # length of a mel
+    settings,  # Autoencoding
     precision,
     seed,
-    name,       # of the generator, for messages
-    log,        # called with {"loss": ..., "error": mean squared, "divergence": in nats} some 50 times
+    name,  # of the generator, for messages
+    log,  # called with {"loss": ..., "error": mean squared, "divergence": in nats} some 50 times
 ):
     """Train an Autoencoder and return it with its averaged weights.
 

@@ -8,8 +8,19 @@ import pandas as pd
 from ser.errors import InputError
 
 EMOTIONS = ("anger", "boredom", "calm", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-COLUMNS = ("clip", "corpus", "path", "speaker", "sex", "emotion", "text", "intensity", "seconds",
-           "sample_rate", "sha256")
+COLUMNS = (
+    "clip",
+    "corpus",
+    "path",
+    "speaker",
+    "sex",
+    "emotion",
+    "text",
+    "intensity",
+    "seconds",
+    "sample_rate",
+    "sha256",
+)
 
 
 def duplicates(catalogue: pd.DataFrame) -> list[list[str]]:

@@ -131,12 +131,12 @@ def sampler(name, steps):
 
 
 def train(
-    model,       # Denoiser, on its device
-    images,      # called with numbers of clips [batch] and a CPU generator: images [batch, depth, height, width]
+    model,  # Denoiser, on its device
+    images,  # called with numbers of clips [batch] and a CPU generator: images [batch, depth, height, width]
     conditions,  # [clips, width], the condition of each clip
-    settings,    # Fit
+    settings,  # Fit
     seed,
-    log,         # called with {"loss": ...} some 50 times
+    log,  # called with {"loss": ...} some 50 times
 ):
     """Train `model` and return the state of its exponential moving average."""
     device = conditions.device
@@ -170,14 +170,14 @@ def train(
 
 
 def denoise(
-    model,       # Denoiser
-    images,      # [batch, depth, height, width], as noisy as the first of `times`
-    condition,   # [batch, width]
-    solver,      # what `sampler` returned
-    times,       # those of its `timesteps` that remain
-    guidance,    # 0 heeds no condition, 1 is the condition as trained
+    model,  # Denoiser
+    images,  # [batch, depth, height, width], as noisy as the first of `times`
+    condition,  # [batch, width]
+    solver,  # what `sampler` returned
+    times,  # those of its `timesteps` that remain
+    guidance,  # 0 heeds no condition, 1 is the condition as trained
     precision,
-    generator,   # CPU torch.Generator
+    generator,  # CPU torch.Generator
 ):
     """Take the noise away step by step; return clean images."""
     device = images.device

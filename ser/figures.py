@@ -19,14 +19,29 @@ COLOURS = ("#4D4D4D", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#5
 MARKERS = ("o", "s", "D", "^", "v", "p", "h")
 # Tol, Colour Schemes, 2021: muted, for as many emotions as there are; black for sand, too faint on white.
 MANY_COLOURS = ("#CC6677", "#332288", "#117733", "#000000", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499")
-KINDS = {"training": ("o", True), "held-out": ("^", True), "synthetic": ("s", False)}   # marker, hollow
-WIDTH = 8.0     # inches
+KINDS = {"training": ("o", True), "held-out": ("^", True), "synthetic": ("s", False)}  # marker, hollow
+WIDTH = 8.0  # inches
 STYLE = {
-    "figure.dpi": 160, "savefig.dpi": 160, "font.size": 10, "font.family": "DejaVu Sans",
-    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#808080", "axes.linewidth": 0.8,
-    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.labelsize": 9, "axes.axisbelow": True,
-    "xtick.labelsize": 9, "ytick.labelsize": 9, "xtick.color": "#404040", "ytick.color": "#404040",
-    "grid.color": "#E0E0E0", "grid.linewidth": 0.8, "legend.frameon": False, "legend.fontsize": 9,
+    "figure.dpi": 160,
+    "savefig.dpi": 160,
+    "font.size": 10,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#808080",
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9,
+    "axes.axisbelow": True,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "xtick.color": "#404040",
+    "ytick.color": "#404040",
+    "grid.color": "#E0E0E0",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
 }
 styled = matplotlib.rc_context(STYLE)
 
@@ -57,14 +72,28 @@ def _ua(details, title, note=""):
     axes = figure.subplots()
     for index, result in enumerate(arms.values()):
         row, estimate = pitch * index, result["overall"]["ua"]
-        interval(axes, estimate, row, COLOURS[0], marker="o", size=8, width=2.2, horizontal=True,
-                 label="all clips")
-        axes.annotate(f"{100 * estimate['value']:.1f}", (estimate["value"], row), xytext=(0, 6),
-                      textcoords="offset points", ha="center", fontsize=9, fontweight="bold")
+        interval(axes, estimate, row, COLOURS[0], marker="o", size=8, width=2.2, horizontal=True, label="all clips")
+        axes.annotate(
+            f"{100 * estimate['value']:.1f}",
+            (estimate["value"], row),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            fontweight="bold",
+        )
         for i, corpus in enumerate(corpora, start=1):
-            interval(axes, result["corpora"][corpus]["ua"], row + 0.45 * i, _cycle(COLOURS, i),
-                     marker=_cycle(MARKERS, i), size=5, width=1.1, horizontal=True,
-                     label=corpus)
+            interval(
+                axes,
+                result["corpora"][corpus]["ua"],
+                row + 0.45 * i,
+                _cycle(COLOURS, i),
+                marker=_cycle(MARKERS, i),
+                size=5,
+                width=1.1,
+                horizontal=True,
+                label=corpus,
+            )
         if index:
             axes.axhline(row - 0.65, color="#E0E0E0", linewidth=0.8)
     axes.set_yticks(pitch * np.arange(len(arms)), arms)
@@ -76,8 +105,9 @@ def _ua(details, title, note=""):
     if corpora:
         legend(axes)
     chance = 100 / len(details["emotions"])
-    return titled(figure, title,
-                  f"{note} Bars: 95 % intervals over speakers; chance {chance:.1f} %. {scores.caption(details)}")
+    return titled(
+        figure, title, f"{note} Bars: 95 % intervals over speakers; chance {chance:.1f} %. {scores.caption(details)}"
+    )
 
 
 @styled
@@ -91,8 +121,16 @@ def recall(details):
         figures = details["arms"][arm]["overall"]["recall"]
         for column, emotion in enumerate(emotions):
             if emotion in figures:
-                interval(axes, figures[emotion], column + offsets[i], _cycle(COLOURS, i),
-                         marker=_cycle(MARKERS, i), size=5.5, width=1.6, label=arm)
+                interval(
+                    axes,
+                    figures[emotion],
+                    column + offsets[i],
+                    _cycle(COLOURS, i),
+                    marker=_cycle(MARKERS, i),
+                    size=5.5,
+                    width=1.6,
+                    label=arm,
+                )
     for column in range(1, len(emotions)):
         axes.axvline(column - 0.5, color="#E0E0E0", linewidth=0.8)
     axes.set_xticks(range(len(emotions)), emotions)
@@ -103,8 +141,9 @@ def recall(details):
     axes.set_ylabel("recall")
     axes.grid(axis="y")
     legend(axes)
-    return titled(figure, "Recall of each emotion by arm",
-                  f"Bars: 95 % intervals over speakers. {scores.caption(details)}")
+    return titled(
+        figure, "Recall of each emotion by arm", f"Bars: 95 % intervals over speakers. {scores.caption(details)}"
+    )
 
 
 @styled
@@ -116,7 +155,7 @@ def confusion(details):
     side = (WIDTH - 0.9) / 3
     figure = Figure(figsize=(max(0.9 + side * columns, 5), 1.5 + side * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for axes in grid.flat[len(arms):]:
+    for axes in grid.flat[len(arms) :]:
         axes.set_axis_off()
     for index, (axes, (arm, result)) in enumerate(zip(grid.flat, arms.items())):
         counts = np.array(result["confusion"])
@@ -124,9 +163,15 @@ def confusion(details):
         axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
         for (i, j), value in np.ndenumerate(share):
             if counts[i].any():
-                axes.text(j, i, f"{value:.0f}", ha="center", va="center",
-                          fontsize=7.5 if len(emotions) < 8 else 6.5,
-                          color="white" if value > 55 else "#202020")
+                axes.text(
+                    j,
+                    i,
+                    f"{value:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7.5 if len(emotions) < 8 else 6.5,
+                    color="white" if value > 55 else "#202020",
+                )
         axes.set_title(arm)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0, labelsize=8)
@@ -138,8 +183,11 @@ def confusion(details):
         axes.tick_params(labelbottom=lowest)
         if lowest:
             axes.set_xlabel("recognised as")
-    return titled(figure, "Which emotion is taken for which",
-                  f"Per cent of the clips of each spoken emotion. {scores.caption(details)}")
+    return titled(
+        figure,
+        "Which emotion is taken for which",
+        f"Per cent of the clips of each spoken emotion. {scores.caption(details)}",
+    )
 
 
 @styled
@@ -154,7 +202,7 @@ def learning_curves(histories, caption):
     losses = pd.concat(histories.values())[["train_loss", "validation_loss"]]
     for index, (arm, history) in enumerate(histories.items()):
         block, column = divmod(index, columns)
-        loss, accuracy = grid[2 * block:2 * block + 2, column]
+        loss, accuracy = grid[2 * block : 2 * block + 2, column]
         _curves(loss, history, "train_loss", COLOURS[1], "training")
         _curves(loss, history, "validation_loss", COLOURS[2], "validation")
         _curves(accuracy, history, "validation_ua", COLOURS[2], "validation")
@@ -174,8 +222,9 @@ def learning_curves(histories, caption):
             accuracy.set_ylabel("UA")
         if index == 0:
             loss.legend(loc="upper right")
-    return titled(figure, "Learning curves",
-                  f"Thin: one fold, held at its last value once it stopped; bold: the mean. {caption}")
+    return titled(
+        figure, "Learning curves", f"Thin: one fold, held at its last value once it stopped; bold: the mean. {caption}"
+    )
 
 
 def _curves(axes, history, column, colour, label):
@@ -202,8 +251,14 @@ def gallery(real, synthetic, title, hop, sample_rate, caption="", low=0.0, high=
 
     figure = Figure(figsize=(WIDTH, 1.3 + 0.95 * len(real)), layout="constrained")
     left, right = counts.values()
-    grid = figure.subplots(len(real), left + 1 + right, squeeze=False, sharex=True, sharey=True,
-                           width_ratios=[1] * left + [0.12] + [1] * right)
+    grid = figure.subplots(
+        len(real),
+        left + 1 + right,
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        width_ratios=[1] * left + [0.12] + [1] * right,
+    )
     for axes in grid[:, left]:
         axes.set_axis_off()
     grid[0, 0].set_title("real", loc="left")
@@ -211,9 +266,16 @@ def gallery(real, synthetic, title, hop, sample_rate, caption="", low=0.0, high=
     for (row, emotion), (first, side) in product(enumerate(real), ((0, real), (left + 1, synthetic))):
         for axes, mel in zip(grid[row, first:], side.get(emotion, ())):
             mel = np.asarray(mel, dtype=np.float32)
-            image = axes.imshow(mel - mel.max(), cmap="magma", vmin=-80, vmax=0, origin="lower",
-                                aspect="auto", interpolation="nearest",
-                                extent=(0, mel.shape[1] * hop / sample_rate, -0.5, bands - 0.5))
+            image = axes.imshow(
+                mel - mel.max(),
+                cmap="magma",
+                vmin=-80,
+                vmax=0,
+                origin="lower",
+                aspect="auto",
+                interpolation="nearest",
+                extent=(0, mel.shape[1] * hop / sample_rate, -0.5, bands - 0.5),
+            )
     for axes in grid.flat:
         axes.set_facecolor("#F2F2F2")
         axes.spines[:].set_visible(False)
@@ -243,10 +305,19 @@ def quality(results):
         for row, result in enumerate(results.values()):
             folds = [fold["synthetic"][key] for fold in result["folds"]]
             _quantities(axes, folds, factor, row, "|", color=COLOURS[1], alpha=0.5, label="synthetic, a fold")
-            _quantities(axes, [result["reference"][key]], factor, row, "D", color="none",
-                        markeredgecolor=COLOURS[2], label="real, mean of folds")
-            _quantities(axes, [result["synthetic"][key]], factor, row, "o", color=COLOURS[1],
-                        label="synthetic, mean of folds")
+            _quantities(
+                axes,
+                [result["reference"][key]],
+                factor,
+                row,
+                "D",
+                color="none",
+                markeredgecolor=COLOURS[2],
+                label="real, mean of folds",
+            )
+            _quantities(
+                axes, [result["synthetic"][key]], factor, row, "o", color=COLOURS[1], label="synthetic, mean of folds"
+            )
         axes.set_title(name, fontsize=8.5, loc="left")
         axes.set_title(better, fontsize=7, loc="right", fontweight="normal", color="#606060")
         axes.grid(axis="x")
@@ -281,8 +352,14 @@ def embeddings(points, title, caption):
         by_emotion, by_speaker = row
         for kind, (marker, hollow) in KINDS.items():
             for number, emotion in enumerate(emotions):
-                _scatter(by_emotion, points[(points.kind == kind) & (points.emotion == emotion)], method, marker,
-                         _cycle(MANY_COLOURS, number), hollow)
+                _scatter(
+                    by_emotion,
+                    points[(points.kind == kind) & (points.emotion == emotion)],
+                    method,
+                    marker,
+                    _cycle(MANY_COLOURS, number),
+                    hollow,
+                )
         _scatter(by_speaker, points[points.speaker == ""], method, "o", "#B0B0B0", hollow=False)
         for number, speaker in enumerate(speakers):
             _scatter(by_speaker, points[points.speaker == speaker], method, *_speaker(number), hollow=True)
@@ -307,8 +384,18 @@ def _scatter(axes, points, method, marker, colour, hollow):
 
 
 def _sign(marker, colour, label, hollow=False, x=(), y=()):
-    return Line2D(x, y, linestyle="", marker=marker, markersize=4 if hollow else 3, markeredgecolor=colour, label=label,
-                  markerfacecolor="none" if hollow else colour, markeredgewidth=0.8, alpha=0.8)
+    return Line2D(
+        x,
+        y,
+        linestyle="",
+        marker=marker,
+        markersize=4 if hollow else 3,
+        markeredgecolor=colour,
+        label=label,
+        markerfacecolor="none" if hollow else colour,
+        markeredgewidth=0.8,
+        alpha=0.8,
+    )
 
 
 def _speaker(number):
@@ -321,15 +408,33 @@ def interval(axes, estimate, position, colour, marker, size, width, label, horiz
     value = estimate["value"]
     bar = None if estimate["low"] is None else [[value - estimate["low"]], [estimate["high"] - value]]
     x, y, bars = (value, position, {"xerr": bar}) if horizontal else (position, value, {"yerr": bar})
-    axes.errorbar(x, y, **bars, fmt=marker, color=colour, markersize=size, markeredgecolor="white",
-                  markeredgewidth=0.6, elinewidth=width, label=label)
+    axes.errorbar(
+        x,
+        y,
+        **bars,
+        fmt=marker,
+        color=colour,
+        markersize=size,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        elinewidth=width,
+        label=label,
+    )
 
 
 def legend(axes):
     """Markers without bars, in one line above the axes."""
     bars = dict(zip(*reversed(axes.get_legend_handles_labels())))
-    axes.legend([bar[0] for bar in bars.values()], bars, loc="lower left", bbox_to_anchor=(0, 1),
-                ncols=len(bars), borderaxespad=0.2, columnspacing=1.4, handletextpad=0.2)
+    axes.legend(
+        [bar[0] for bar in bars.values()],
+        bars,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=len(bars),
+        borderaxespad=0.2,
+        columnspacing=1.4,
+        handletextpad=0.2,
+    )
 
 
 def _columns(arms):
@@ -350,6 +455,7 @@ def titled(figure, title, caption, gap=0.08):
     width = figure.get_figwidth()
     figure.get_layout_engine().set(h_pad=gap)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    figure.supxlabel(textwrap.fill(caption.strip(), int(17 * width)), x=0.01, ha="left", fontsize=8,
-                     color="#606060", linespacing=1.4)
+    figure.supxlabel(
+        textwrap.fill(caption.strip(), int(17 * width)), x=0.01, ha="left", fontsize=8, color="#606060", linespacing=1.4
+    )
     return figure

@@ -15,7 +15,7 @@ LIMITS = {
 
 
 def text(
-    facts,    # model.json of the export
+    facts,  # model.json of the export
     details,  # metrics/details.json
 ):
     arm, emotions = facts["arm"], facts["params"]["emotions"]

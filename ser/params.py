@@ -11,8 +11,20 @@ from ser.errors import InputError
 
 PATH = Path("params.yaml")
 SECTIONS = (
-    "seed", "study", "corpora", "emotions", "audio", "mels", "split", "classifier", "training", "arms", "generators",
-    "enhancement", "quality", "export",
+    "seed",
+    "study",
+    "corpora",
+    "emotions",
+    "audio",
+    "mels",
+    "split",
+    "classifier",
+    "training",
+    "arms",
+    "generators",
+    "enhancement",
+    "quality",
+    "export",
 )
 
 

@@ -23,8 +23,8 @@ class Recogniser:
     emotions: list[str]
     audio: audio.Audio
     mels: mels.Mels
-    frames: int       # of a crop
-    facts: dict       # the whole of model.json
+    frames: int  # of a crop
+    facts: dict  # the whole of model.json
 
     @classmethod
     def load(cls, folder=FOLDER):
@@ -37,8 +37,12 @@ class Recogniser:
             network = Network(classifier, chosen["mels"]["n_mels"], len(chosen["emotions"]))
             network.load_state_dict(load_file(folder / "model.safetensors"))
             return cls(
-                network.eval(), chosen["emotions"], params.check(chosen["audio"], audio.Audio, "audio"),
-                params.check(chosen["mels"], mels.Mels, "mels"), classifier.frames, facts,
+                network.eval(),
+                chosen["emotions"],
+                params.check(chosen["audio"], audio.Audio, "audio"),
+                params.check(chosen["mels"], mels.Mels, "mels"),
+                classifier.frames,
+                facts,
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, InputError) as error:
             why = " ".join(str(error).split())

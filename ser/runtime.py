@@ -78,7 +78,9 @@ def stage(main, *arguments):
     except OSError as error:
         if error.errno not in FULL:
             raise
-        sys.exit(f"error: no space left on the disk while writing {error.filename or 'outputs'}; "
-                 "free some space and run the same command again, finished work is kept")
+        sys.exit(
+            f"error: no space left on the disk while writing {error.filename or 'outputs'}; "
+            "free some space and run the same command again, finished work is kept"
+        )
     except MemoryError:
         sys.exit("error: out of memory; free some and run the same command again, finished work is kept")

@@ -74,8 +74,9 @@ def read_predictions(path, emotions):
     probable emotion, or a (repeat, clip) comes twice.
     """
     emotions = list(emotions)
-    table = _read(path, ["repeat", "fold", "clip", "emotion", "predicted", *emotions],
-                  numeric=["repeat", "fold", *emotions])
+    table = _read(
+        path, ["repeat", "fold", "clip", "emotion", "predicted", *emotions], numeric=["repeat", "fold", *emotions]
+    )
     probability = table[emotions].to_numpy()
     for column in ("emotion", "predicted"):
         _refuse(path, ~table[column].isin(emotions), f"{column} is not one of {', '.join(emotions)}")
@@ -128,13 +129,18 @@ def confusions(predictions, catalogue, emotions):
     wrong = clips["emotion"].to_numpy() != predictions["emotion"].to_numpy()
     if wrong.any():
         row = predictions.iloc[wrong.argmax()]
-        raise InputError(f"predictions hold clip '{row['clip']}' with emotion {row['emotion']}, "
-                         "the catalogue does not; run `dvc repro` to bring both up to date")
+        raise InputError(
+            f"predictions hold clip '{row['clip']}' with emotion {row['emotion']}, "
+            "the catalogue does not; run `dvc repro` to bring both up to date"
+        )
     owners = pd.MultiIndex.from_frame(clips[["corpus", "speaker"]])
     order = owners.unique().sort_values()
     labels = pd.Index(emotions)
-    cells = (order.get_indexer(owners), labels.get_indexer(predictions["emotion"]),
-             labels.get_indexer(predictions["predicted"]))
+    cells = (
+        order.get_indexer(owners),
+        labels.get_indexer(predictions["emotion"]),
+        labels.get_indexer(predictions["predicted"]),
+    )
     counts = np.zeros((len(order), len(labels), len(labels)), dtype=np.int64)
     np.add.at(counts, cells, 1)
     return counts, order.to_frame(index=False)[["speaker", "corpus"]]
@@ -152,8 +158,12 @@ def metrics(counts):
     with np.errstate(invalid="ignore"):
         recall = correct / true
         f1 = np.where(true > 0, 2 * correct / (true + predicted), np.nan)
-    return {"ua": np.nanmean(recall, axis=-1), "wa": correct.sum(axis=-1) / true.sum(axis=-1),
-            "f1": np.nanmean(f1, axis=-1), "recall": recall}
+    return {
+        "ua": np.nanmean(recall, axis=-1),
+        "wa": correct.sum(axis=-1) / true.sum(axis=-1),
+        "f1": np.nanmean(f1, axis=-1),
+        "recall": recall,
+    }
 
 
 def resample(corpora, resamples, rng):
@@ -214,31 +224,46 @@ def compare(predictions, catalogue, emotions, protocol, resamples=10_000, seed=0
     signs = rng.choice([-1, 1], size=(resamples, len(speakers)))
     scopes = {"overall": np.full(len(speakers), True)}
     scopes |= {corpus: (speakers["corpus"] == corpus).to_numpy() for corpus in speakers["corpus"].unique()}
-    scores = {arm: {scope: _draw(table[members], draws[:, members]) for scope, members in scopes.items()}
-              for arm, table in counts.items()}
+    scores = {
+        arm: {scope: _draw(table[members], draws[:, members]) for scope, members in scopes.items()}
+        for arm, table in counts.items()
+    }
 
     arms = {}
     for arm, table in counts.items():
         figures = {scope: _figures(*scores[arm][scope], emotions) for scope in scopes}
-        arms[arm] = {"overall": figures.pop("overall"), "corpora": figures,
-                     "confusion": table.sum(axis=0).tolist(), "against": {}}
+        arms[arm] = {
+            "overall": figures.pop("overall"),
+            "corpora": figures,
+            "confusion": table.sum(axis=0).tolist(),
+            "against": {},
+        }
     for reference, others in comparisons(list(counts)).items():
         p = [permutation_p(counts[arm], counts[reference], signs) for arm in others]
         for arm, raw, corrected in zip(others, p, holm(p)):
-            differences = {scope: _differences(scores[arm][scope], scores[reference][scope])
-                           for scope in scopes}
+            differences = {scope: _differences(scores[arm][scope], scores[reference][scope]) for scope in scopes}
             arms[arm]["against"][reference] = {
-                **differences.pop("overall"), "p": round(float(raw), 6),
-                "p_corrected": round(float(corrected), 6), "corpora": differences}
+                **differences.pop("overall"),
+                "p": round(float(raw), 6),
+                "p_corrected": round(float(corrected), 6),
+                "corpora": differences,
+            }
 
     some = next(iter(predictions.values()))
     owners = catalogue.set_index("clip").loc[some["clip"].unique()]
     details = {
-        "protocol": protocol, "leaks": protocol == "random", "emotions": emotions,
-        "resamples": resamples, "seed": seed,
-        "clips": len(owners), "speakers": len(speakers), "repeats": int(some["repeat"].nunique()),
-        "corpora": {corpus: {"clips": len(rows), "speakers": int(rows["speaker"].nunique())}
-                    for corpus, rows in owners.groupby("corpus")},
+        "protocol": protocol,
+        "leaks": protocol == "random",
+        "emotions": emotions,
+        "resamples": resamples,
+        "seed": seed,
+        "clips": len(owners),
+        "speakers": len(speakers),
+        "repeats": int(some["repeat"].nunique()),
+        "corpora": {
+            corpus: {"clips": len(rows), "speakers": int(rows["speaker"].nunique())}
+            for corpus, rows in owners.groupby("corpus")
+        },
         "arms": arms,
     }
     summary = {arm: {metric: arms[arm]["overall"][metric]["value"] for metric in METRICS} for arm in arms}
@@ -258,8 +283,10 @@ def _same_clips(predictions):
     for arm, clips in tested.items():
         if clips != everything:
             repeat, clip = min(everything - clips)
-            raise InputError(f"arm '{arm}' has no prediction of clip '{clip}' in repeat {repeat}, "
-                             "which another arm has; arms are compared on the same clips: run `dvc repro`")
+            raise InputError(
+                f"arm '{arm}' has no prediction of clip '{clip}' in repeat {repeat}, "
+                "which another arm has; arms are compared on the same clips: run `dvc repro`"
+            )
 
 
 def _draw(counts, draws):
@@ -274,14 +301,19 @@ def _draw(counts, draws):
 
 def _figures(value, drawn, emotions):
     figures = {metric: _estimate(value[metric], drawn[metric]) for metric in METRICS}
-    figures["recall"] = {emotion: _estimate(value["recall"][i], drawn["recall"][:, i])
-                         for i, emotion in enumerate(emotions) if np.isfinite(value["recall"][i])}
+    figures["recall"] = {
+        emotion: _estimate(value["recall"][i], drawn["recall"][:, i])
+        for i, emotion in enumerate(emotions)
+        if np.isfinite(value["recall"][i])
+    }
     return figures
 
 
 def _differences(ours, theirs):
-    return {metric: _estimate(ours[0][metric] - theirs[0][metric], ours[1][metric] - theirs[1][metric])
-            for metric in METRICS}
+    return {
+        metric: _estimate(ours[0][metric] - theirs[0][metric], ours[1][metric] - theirs[1][metric])
+        for metric in METRICS
+    }
 
 
 def _estimate(value, drawn):
@@ -306,11 +338,12 @@ def learning_curves(histories):
 def caption(details):
     """What the figures were measured on, in a sentence or two."""
     parts = details["corpora"]
-    corpora = ", ".join(f"{name} {part['speakers']}" if len(parts) > 1 else name
-                        for name, part in parts.items())
+    corpora = ", ".join(f"{name} {part['speakers']}" if len(parts) > 1 else name for name, part in parts.items())
     repeats = f", {details['repeats']} repeats" if details["repeats"] > 1 else ""
-    text = (f"{details['clips']:,} clips of {details['speakers']} speakers ({corpora}){repeats}; "
-            f"{PROTOCOLS[details['protocol']]}.")
+    text = (
+        f"{details['clips']:,} clips of {details['speakers']} speakers ({corpora}){repeats}; "
+        f"{PROTOCOLS[details['protocol']]}."
+    )
     if "demo" in parts:
         text += " Demo corpus (synthetic voices): shows that everything works, says nothing about people."
     return text
@@ -322,9 +355,16 @@ def table(details):
     rows = [["arm", "UA", "WA", "F1", *(f"UA vs {name}" for name in references)]]
     for arm, figures in details["arms"].items():
         against = [figures["against"].get(name) for name in references]
-        rows.append([arm, *(percent(figures["overall"][metric]) for metric in METRICS),
-                     *(f"{percent(entry['ua'], '+')}, p {p_value(entry['p_corrected'])}" if entry else ""
-                       for entry in against)])
+        rows.append(
+            [
+                arm,
+                *(percent(figures["overall"][metric]) for metric in METRICS),
+                *(
+                    f"{percent(entry['ua'], '+')}, p {p_value(entry['p_corrected'])}" if entry else ""
+                    for entry in against
+                ),
+            ]
+        )
     note = "Per cent [95 % interval over speakers]"
     if references:
         note += "; UA vs: paired difference in points, p by permutation over speakers, Holm-corrected"
@@ -339,8 +379,15 @@ def quality_table(quality):
     sides |= {generator: result["synthetic"] for generator, result in quality.items()}
     rows = [["clips", *(title for title, *_ in QUALITY.values())]]
     for name, side in sides.items():
-        rows.append([name, *("" if side[key] is None else f"{factor * side[key]:.{decimals}f}"
-                             for key, (_, factor, decimals, _) in QUALITY.items())])
+        rows.append(
+            [
+                name,
+                *(
+                    "" if side[key] is None else f"{factor * side[key]:.{decimals}f}"
+                    for key, (_, factor, decimals, _) in QUALITY.items()
+                ),
+            ]
+        )
     return f"{markdown(rows)}\n\n{QUALITY_NOTE}"
 
 
@@ -352,8 +399,10 @@ def markdown(rows):
 
 def percent(estimate, sign=""):
     """An estimate with its interval, in per cent."""
-    value, low, high = (None if x is None else f"{round(100 * x, 1) + 0.0:{sign}.1f}"      # + 0.0: no -0.0
-                        for x in estimate.values())
+    value, low, high = (
+        None if x is None else f"{round(100 * x, 1) + 0.0:{sign}.1f}"  # + 0.0: no -0.0
+        for x in estimate.values()
+    )
     return value if low is None else f"{value} [{low}, {high}]"
 
 

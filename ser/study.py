@@ -33,7 +33,11 @@ class Study:
         predicted = [self.emotions[number] for number in logits.argmax(1)]
         emotion = [self.emotion[clip] for clip in fold.test]
         table = {
-            "repeat": fold.repeat, "fold": fold.fold, "clip": fold.test, "emotion": emotion, "predicted": predicted,
+            "repeat": fold.repeat,
+            "fold": fold.fold,
+            "clip": fold.test,
+            "emotion": emotion,
+            "predicted": predicted,
         }
         return pd.concat([pd.DataFrame(table), probabilities], axis=1)
 

@@ -61,15 +61,15 @@ def _shuffled_forever(count, size, generator):
 
 
 def fit(
-    model,         # Classifier, with its initial weights
-    normalise,     # statistics of the real training clips
-    sources,       # what is trained on
-    validation,    # Clips that choose the epoch, or None to take the last
-    frames,        # length of the crops
-    settings,      # Training
-    masking,       # Masking
-    seed,          # of batches, crops, masks and dropout
-    log,           # called with a dict of figures after every epoch
+    model,  # Classifier, with its initial weights
+    normalise,  # statistics of the real training clips
+    sources,  # what is trained on
+    validation,  # Clips that choose the epoch, or None to take the last
+    frames,  # length of the crops
+    settings,  # Training
+    masking,  # Masking
+    seed,  # of batches, crops, masks and dropout
+    log,  # called with a dict of figures after every epoch
 ):
     """Train `model` and leave it with the weights of the epoch with the best validation UA, or of the last without
     validation clips; return that epoch. The weights that are judged and kept are averages over updates, the older ones

@@ -37,7 +37,9 @@ def main(name):
         mels = normalise(test.crops(which, fitted.frames, position))
         recognised = classifiers.evaluate(net, own_normalise, test, classifier.frames, precision).argmax(1)
         emotion_of_crop = {
-            "true_label": test.emotion[which].cpu(), "predicted_label": recognised[which.cpu()], "no_label": None,
+            "true_label": test.emotion[which].cpu(),
+            "predicted_label": recognised[which.cpu()],
+            "no_label": None,
         }
         for condition in progress(scores.CONDITIONS, unit="condition"):
             draws = compute.generator(compute.derive_seed(seed, fold.repeat, fold.fold, 9))
@@ -57,7 +59,9 @@ def main(name):
                 pd.concat(tables).to_csv(temporary, index=False)
 
     files = [
-        *study.FILES, "data/embeddings.safetensors", "models/arms/baseline.safetensors",
+        *study.FILES,
+        "data/embeddings.safetensors",
+        "models/arms/baseline.safetensors",
         f"models/generators/{name}.safetensors",
     ]
     ingredients = [fitted, settings, classifier, precision, seed, real.emotions]

@@ -35,8 +35,15 @@ def main(name):
     model = classifiers.build(classifier, len(normalise.mean), len(real.emotions), compute.derive_seed(seed, 10))
     with doing("export"):
         training.fit(
-            model, normalise, training.Sources(clips, extra, arm.share), None, classifier.frames, settings,
-            arm.masking, compute.derive_seed(seed, 11), lambda figures: None,
+            model,
+            normalise,
+            training.Sources(clips, extra, arm.share),
+            None,
+            classifier.frames,
+            settings,
+            arm.masking,
+            compute.derive_seed(seed, 11),
+            lambda figures: None,
         )
 
     untrained = params.check(used["classifier"], ClassifierSettings)
@@ -44,8 +51,10 @@ def main(name):
     network.classifier.load_state_dict(model.cpu().state_dict())
     network.mean[:], network.std[:] = normalise.tensors().values()
     facts = {
-        "arm": name, "trained_on": {"clips": len(clips), "synthetic": len(extra) if extra else 0},
-        "params": used, "versions": {package: version(package) for package in PACKAGES},
+        "arm": name,
+        "trained_on": {"clips": len(clips), "synthetic": len(extra) if extra else 0},
+        "params": used,
+        "versions": {package: version(package) for package in PACKAGES},
     }
     store.save(f"{exported.FOLDER}/model", network.state_dict(), facts)
     some = clips.crops(torch.arange(min(32, len(clips)), device=device), classifier.frames, 0.5)[:, 0].cpu()
@@ -59,7 +68,12 @@ def write_onnx(network, crops, path):
     Raises InputError where they disagree.
     """
     program = torch.onnx.export(
-        network, (crops[:2],), dynamo=True, verbose=False, input_names=["crops"], output_names=["probabilities"],
+        network,
+        (crops[:2],),
+        dynamo=True,
+        verbose=False,
+        input_names=["crops"],
+        output_names=["probabilities"],
         dynamic_shapes={"crops": {0: torch.export.Dim("batch")}},
     )
     for node in program.model.graph:

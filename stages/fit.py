@@ -23,8 +23,12 @@ def main(name):
         normalise = clips.normaliser()
         with tracking.live(folder / "live") as log:
             state = generator.fit(
-                clips, normalise, embeddings["features"], settings,
-                compute.derive_seed(seed, fold.repeat, fold.fold, 2), log,
+                clips,
+                normalise,
+                embeddings["features"],
+                settings,
+                compute.derive_seed(seed, fold.repeat, fold.fold, 2),
+                log,
             )
         store.save(folder / "model", state | normalise.tensors(), {"training": fold.training_digest})
 

@@ -40,8 +40,14 @@ def main(name):
         def draw(number, turn=0):
             own = compute.derive_seed(seed, fold.repeat, fold.fold, 3, number + turn * len(real.emotions))
             mels = generator.sample(
-                state, len(normalise.mean), number, embeddings[emotion == number], fitted, settings,
-                compute.generator(own), device,
+                state,
+                len(normalise.mean),
+                number,
+                embeddings[emotion == number],
+                fitted,
+                settings,
+                compute.generator(own),
+                device,
             )
             return normalise.to_db(mels[:, 0])
 
@@ -63,8 +69,11 @@ def main(name):
                 mels = draw_recognised(number, label) if only_recognised else draw(number)
                 for take, mel in enumerate(mels):
                     row = {
-                        "clip": f"{name}/{fold.name}/{label}-{take:04d}", "repeat": fold.repeat, "fold": fold.fold,
-                        "emotion": label, "training": fold.training_digest,
+                        "clip": f"{name}/{fold.name}/{label}-{take:04d}",
+                        "repeat": fold.repeat,
+                        "fold": fold.fold,
+                        "emotion": label,
+                        "training": fold.training_digest,
                     }
                     yield row, mel.T.numpy()
 

@@ -90,10 +90,15 @@ def test_a_clip_is_recognised_enhanced_and_can_be_heard(page, tmp_path):
         assert sound.evaluate(DURATION) > 0.2
 
 
-@pytest.mark.parametrize("kind, message", [
-    ("text", "not a readable sound file"), ("silent", "no sound in it"), ("long", "up to 60 s are taken"),
-    ("huge", "20.0MB or smaller"),
-])
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("text", "not a readable sound file"),
+        ("silent", "no sound in it"),
+        ("long", "up to 60 s are taken"),
+        ("huge", "20.0MB or smaller"),
+    ],
+)
 def test_a_useless_file_gets_a_friendly_message(page, tmp_path, kind, message):
     path = tmp_path / "clip.wav"
     if kind == "text":
@@ -148,8 +153,11 @@ def ask(address, method, path, **headers):
 @pytest.mark.parametrize(("origin", "status"), [(None, 101), ("http://elsewhere.example", 403)])
 def test_a_page_elsewhere_cannot_open_its_socket(address, origin, status):
     handshake = {
-        "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": origin or address,
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Origin": origin or address,
     }
     assert ask(address, "GET", "/_stcore/stream", **handshake) == status
 

@@ -15,15 +15,11 @@ from ser.masking import Masking
 from ser.training import Training
 from tests.conftest import EMOTIONS
 
-UNMASKED = Masking(
-    probability=0.0, voice=0.0, tempo=0.0, time=0.1, frequency=0.15, shift=0.1, noise=0.01, scale=0.1
-)
+UNMASKED = Masking(probability=0.0, voice=0.0, tempo=0.0, time=0.1, frequency=0.15, shift=0.1, noise=0.01, scale=0.1)
 BASELINE = arms.Arm(masking=UNMASKED, share=0.0)
 MASKED = arms.Arm(masking=UNMASKED.model_copy(update={"probability": 0.7}), share=0.0)
 GENERATED = arms.Arm(masking=UNMASKED, share=0.3)
-CLASSIFIER = classifiers.ClassifierSettings(
-    arch="resnet18", pretrained="none", frames=16, resize=None, dropout=0.2
-)
+CLASSIFIER = classifiers.ClassifierSettings(arch="resnet18", pretrained="none", frames=16, resize=None, dropout=0.2)
 SETTINGS = Training(
     epochs=2,
     ema=0.0,
@@ -129,9 +125,7 @@ def test_model_and_curves_of_every_fold_are_kept(toy):
     curves = pd.read_csv("metrics/curves/baseline.csv")
     expected = {"repeat", "fold", "epoch", "train_loss", "validation_loss", "validation_ua"}
     assert set(curves.columns) == expected
-    assert curves[["fold", "epoch"]].values.tolist() == [
-        [fold, epoch] for fold in range(4) for epoch in (1, 2)
-    ]
+    assert curves[["fold", "epoch"]].values.tolist() == [[fold, epoch] for fold in range(4) for epoch in (1, 2)]
     facts = json.loads(Path("models/arms/baseline.json").read_text())
     assert facts["emotions"] == EMOTIONS
     assert facts["arm"] == BASELINE.model_dump() and facts["classifier"] == CLASSIFIER.model_dump()
@@ -203,8 +197,7 @@ def test_arms_end_with_other_weights(toy):
     run("masked", toy, MASKED)
     run("diffusion", toy, GENERATED, SYNTHETIC)
     weights = [
-        store.load(f"models/arms/{name}", toy.folds[0])["head.weight"]
-        for name in ("baseline", "masked", "diffusion")
+        store.load(f"models/arms/{name}", toy.folds[0])["head.weight"] for name in ("baseline", "masked", "diffusion")
     ]
     assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
@@ -212,17 +205,13 @@ def test_arms_end_with_other_weights(toy):
 def test_synthetic_clips_of_another_split_are_refused(toy):
     first, second, *rest = toy.folds
     synthesise([replace(first, train=second.train), second, *rest])
-    with pytest.raises(
-        InputError, match=f"^{SYNTHETIC}: a synthetic clip was not made from the training part"
-    ):
+    with pytest.raises(InputError, match=f"^{SYNTHETIC}: a synthetic clip was not made from the training part"):
         run("diffusion", toy, GENERATED, SYNTHETIC)
     assert not Path("models/arms").exists() and not Path("metrics/predictions").exists()
 
 
 def test_a_share_of_synthetic_clips_without_a_generator_is_refused(toy):
-    with pytest.raises(
-        InputError, match=r"^params.yaml: key `arms.baseline.share` is 0.3 without a generator"
-    ):
+    with pytest.raises(InputError, match=r"^params.yaml: key `arms.baseline.share` is 0.3 without a generator"):
         run("baseline", toy, GENERATED)
 
 

@@ -14,16 +14,29 @@ from tests.conftest import EMOTIONS
 FOLDER = Path("data/synthetic/dream")
 CLASSIFIER = classifiers.ClassifierSettings(arch="cnn", pretrained="none", frames=16, resize=None, dropout=0.0)
 TRAINING = training.Training(
-    epochs=8, ema=0.0, mixup=0.0, batch=8, optimiser="adamw", learning_rate=0.003, weight_decay=0.01,
-    label_smoothing=0.0, patience=8, precision="fp32",
+    epochs=8,
+    ema=0.0,
+    mixup=0.0,
+    batch=8,
+    optimiser="adamw",
+    learning_rate=0.003,
+    weight_decay=0.01,
+    label_smoothing=0.0,
+    patience=8,
+    precision="fp32",
 )
 MASKING = masking.Masking(
     probability=0.0, voice=0.0, tempo=0.0, time=0.1, frequency=0.1, shift=0.1, noise=0.01, scale=0.1
 )
 SETTINGS = {
-    "emotions": EMOTIONS, "split.protocol": "speaker", "seed": 0, "training.precision": "fp32",
-    "classifier": CLASSIFIER.model_dump(), "quality.classifier": CLASSIFIER.model_dump(),
-    "quality.training": TRAINING.model_dump(), "arms.baseline.masking": MASKING.model_dump(),
+    "emotions": EMOTIONS,
+    "split.protocol": "speaker",
+    "seed": 0,
+    "training.precision": "fp32",
+    "classifier": CLASSIFIER.model_dump(),
+    "quality.classifier": CLASSIFIER.model_dump(),
+    "quality.training": TRAINING.model_dump(),
+    "arms.baseline.masking": MASKING.model_dump(),
 }
 
 
@@ -41,11 +54,24 @@ def noise(rng, emotion):
 def write(folds, draw, count=12):
     """A pack of `count` synthetic clips an emotion and fold, each drawn by `draw(rng, emotion)`."""
     rng = np.random.default_rng(9)
-    packs.write(FOLDER, (
-        ({"clip": f"dream/{fold.name}/{emotion}-{take:04}", "repeat": fold.repeat, "fold": fold.fold,
-          "emotion": emotion, "training": fold.training_digest}, draw(rng, emotion))
-        for fold in folds for emotion in EMOTIONS for take in range(count)
-    ))
+    packs.write(
+        FOLDER,
+        (
+            (
+                {
+                    "clip": f"dream/{fold.name}/{emotion}-{take:04}",
+                    "repeat": fold.repeat,
+                    "fold": fold.fold,
+                    "emotion": emotion,
+                    "training": fold.training_digest,
+                },
+                draw(rng, emotion),
+            )
+            for fold in folds
+            for emotion in EMOTIONS
+            for take in range(count)
+        ),
+    )
 
 
 @pytest.fixture
@@ -57,8 +83,17 @@ def project(toy, monkeypatch):
     for fold in toy.folds:
         clips = toy.clips(fold.train, "cpu")
         net, normalise = classifiers.build(CLASSIFIER, 8, 3, seed=0), clips.normaliser()
-        training.fit(net, normalise, training.Sources(clips), toy.clips(fold.validation, "cpu"), 16, TRAINING, MASKING,
-                     0, lambda figures: None)
+        training.fit(
+            net,
+            normalise,
+            training.Sources(clips),
+            toy.clips(fold.validation, "cpu"),
+            16,
+            TRAINING,
+            MASKING,
+            0,
+            lambda figures: None,
+        )
         tensors |= {f"{fold.name}/{name}": value for name, value in (net.state_dict() | normalise.tensors()).items()}
         units[fold.name] = {"training": fold.training_digest}
     store.save("models/arms/baseline", tensors, {"units": units})
@@ -126,8 +161,9 @@ def test_held_out_clips_are_not_learnt_from_and_choose_no_epoch(project, monkeyp
     monkeypatch.setattr(training, "fit", fit)
     found = material(project)
     teach(project, found)
-    assert [any(each is frames.frames for frames in (found.clips["synthetic"], found.clips["training"]))
-            for each in taught] == [True, True]
+    assert [
+        any(each is frames.frames for frames in (found.clips["synthetic"], found.clips["training"])) for each in taught
+    ] == [True, True]
     assert found.names["held-out"] == fold.test
 
 
@@ -141,8 +177,13 @@ def test_each_emotion_has_figures_of_its_own(toy):
     every = torch.arange(90)
     clips = batches.Clips(torch.zeros(1, 8), every, every, emotion)
     found = assessment.Material(
-        names=None, clips=dict.fromkeys(assessment.KINDS, clips), embeddings=embeddings, predicted=predicted,
-        chosen=dict.fromkeys(assessment.KINDS, every), emotion=emotion, normalise=None,
+        names=None,
+        clips=dict.fromkeys(assessment.KINDS, clips),
+        embeddings=embeddings,
+        predicted=predicted,
+        chosen=dict.fromkeys(assessment.KINDS, every),
+        emotion=emotion,
+        normalise=None,
     )
     near = dict.fromkeys(("held-out", "synthetic"), torch.rand(90, 2, generator=draws).sort().values)
     taught = {"synthetic": torch.tensor([0.1, 0.5, 0.9]), "training": torch.tensor([1.0, 1.0, 1.0])}
@@ -169,7 +210,12 @@ def test_few_clips_give_no_figure_of_an_emotion(project, monkeypatch):
     monkeypatch.setattr(assessment, "LEAST", 13)
     result = figures(project, spectrum)
     assert {key for key, value in result["synthetic"].items() if value is None} == {
-        "frechet", "kernel", "precision", "recall", "density", "coverage"
+        "frechet",
+        "kernel",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
     }
 
 
@@ -200,15 +246,18 @@ def test_the_stage_writes_the_same_bytes_again(project):
 
     def run():
         assess.main("dream")
-        return [Path(path).read_bytes() for path in (
-            "metrics/quality/dream.json", "plots/embeddings/dream.csv", "plots/embeddings/dream.png")]
+        return [
+            Path(path).read_bytes()
+            for path in ("metrics/quality/dream.json", "plots/embeddings/dream.csv", "plots/embeddings/dream.png")
+        ]
 
     first = run()
     assert run() == first
     result = json.loads(first[0])
     assert [fold["fold"] for fold in result["folds"]] == [0, 1, 2, 3]
     assert result["synthetic"]["trained"] == pytest.approx(
-        np.mean([fold["synthetic"]["trained"] for fold in result["folds"]]), abs=1e-6)
+        np.mean([fold["synthetic"]["trained"] for fold in result["folds"]]), abs=1e-6
+    )
     points = pd.read_csv("plots/embeddings/dream.csv", keep_default_na=False)
     assert points.columns.tolist() == ["kind", "clip", "emotion", "speaker", "pca_1", "pca_2", "tsne_1", "tsne_2"]
     assert points.groupby("kind").size().to_dict() == {"training": 12, "held-out": 12, "synthetic": 12}

@@ -103,9 +103,7 @@ def test_useless_sound_names_its_file(wav, samples):
         audio.load(path, MEAN)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"no sound at all", bytes(range(256)) * 40], ids=["0", "text", "bytes"]
-)
+@pytest.mark.parametrize("content", [b"", b"no sound at all", bytes(range(256)) * 40], ids=["0", "text", "bytes"])
 def test_a_file_that_is_no_sound_is_named(tmp_path, content):
     path = tmp_path / "clip.wav"
     path.write_bytes(content)

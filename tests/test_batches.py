@@ -17,9 +17,7 @@ def spectra():
 
 @pytest.fixture
 def clips(spectra, tmp_path):
-    packs.write(
-        tmp_path / "mels", [({"clip": f"c{number}"}, frames) for number, frames in enumerate(spectra)]
-    )
+    packs.write(tmp_path / "mels", [({"clip": f"c{number}"}, frames) for number, frames in enumerate(spectra)])
     names = [f"c{number}" for number in range(len(LENGTHS))]
     emotion = {name: EMOTIONS[number % 3] for number, name in enumerate(names)}
     return batches.clips(packs.read(tmp_path / "mels"), names, emotion, EMOTIONS, "cpu")
@@ -64,9 +62,7 @@ def test_a_short_clip_is_placed_whole_in_silence(clips, spectra):
         np.testing.assert_array_equal(crop[inside], spectra[3])
         assert (crop[~inside] == -80).all()
         assert np.diff(np.flatnonzero(inside)).max() == 1
-    assert (clips.crops(torch.tensor([3]), SIZE, 0.5)[0, 0, 0] > -80).tolist() == [False] * 2 + [True] * 5 + [
-        False
-    ]
+    assert (clips.crops(torch.tensor([3]), SIZE, 0.5)[0, 0, 0] > -80).tolist() == [False] * 2 + [True] * 5 + [False]
 
 
 def test_random_crops_reach_every_place_and_differ_within_a_batch(clips, spectra):

@@ -12,7 +12,12 @@ from ser import bodies, classifiers
 from ser.bodies import cnn_transformer
 
 WIDTHS = {
-    "cnn": 256, "cnn_statistics": 256, "cnn_transformer": 256, "efficientnet_b0": 1280, "mlp": 256, "resnet18": 512,
+    "cnn": 256,
+    "cnn_statistics": 256,
+    "cnn_transformer": 256,
+    "efficientnet_b0": 1280,
+    "mlp": 256,
+    "resnet18": 512,
     "resnet50": 2048,
 }
 SIZES = [(32, 32), (80, 128), (128, 300), (80, 861), (224, 224)]
@@ -21,9 +26,7 @@ every_arch = pytest.mark.parametrize("arch", WIDTHS)
 
 
 def build(arch, n_mels, frames, seed=0, emotions=3):
-    settings = classifiers.ClassifierSettings(
-        arch=arch, pretrained="none", frames=frames, resize=None, dropout=0.0
-    )
+    settings = classifiers.ClassifierSettings(arch=arch, pretrained="none", frames=frames, resize=None, dropout=0.0)
     return classifiers.build(settings, n_mels, emotions, seed)
 
 

@@ -240,7 +240,13 @@ def test_the_real_corpora(mirror):
     assert {corpus: len(part) for corpus, part in clips.items()} == {"emodb": 535, "ravdess": 1440}
     assert {corpus: len(names) for corpus, names in speakers.items()} == {"emodb": 10, "ravdess": 24}
     assert clips["emodb"].groupby("emotion").size().to_dict() == {
-        "anger": 127, "boredom": 81, "disgust": 46, "fear": 69, "happiness": 71, "neutral": 79, "sadness": 62,
+        "anger": 127,
+        "boredom": 81,
+        "disgust": 46,
+        "fear": 69,
+        "happiness": 71,
+        "neutral": 79,
+        "sadness": 62,
     }
     assert clips["ravdess"].groupby("emotion").size().to_dict() == {"neutral": 96} | dict.fromkeys(
         ("anger", "calm", "disgust", "fear", "happiness", "sadness", "surprise"), 192

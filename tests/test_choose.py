@@ -45,9 +45,7 @@ def test_every_choice_asks_one_question_and_every_candidate_is_valid(path):
     choice = yaml.safe_load(text)
     assert text.startswith("# ") and text.split("\n")[0].endswith("?") and "#" not in text[1:]
     assert choice.keys() - {"given"} == {"arm", "candidates"} and len(choice["candidates"]) > 1
-    wholes = [
-        merged(COMMITTED, merged(choice.get("given", {}), changes)) for changes in choice["candidates"].values()
-    ]
+    wholes = [merged(COMMITTED, merged(choice.get("given", {}), changes)) for changes in choice["candidates"].values()]
     for whole in wholes:
         schema.check(whole)
         assert choose.training_stage(choice["arm"], whole["study"])
@@ -63,9 +61,15 @@ def test_the_epoch_is_the_one_that_training_chose(change):
 
 def test_ties_are_broken_as_in_training_in_every_fold():
     table = curves(
-        (0, 0, 1, 0.9, 0.5), (0, 0, 2, 0.8, 0.7), (0, 0, 3, 0.6, 0.7), (0, 0, 4, 0.6, 0.7), (0, 0, 5, 0.1, 0.6),
-        (0, 1, 1, 0.9, 0.4), (0, 1, 2, 0.9, 0.4),
-        (1, 0, 1, 0.1, 0.3), (1, 0, 2, 0.9, 0.8),
+        (0, 0, 1, 0.9, 0.5),
+        (0, 0, 2, 0.8, 0.7),
+        (0, 0, 3, 0.6, 0.7),
+        (0, 0, 4, 0.6, 0.7),
+        (0, 0, 5, 0.1, 0.6),
+        (0, 1, 1, 0.9, 0.4),
+        (0, 1, 2, 0.9, 0.4),
+        (1, 0, 1, 0.1, 0.3),
+        (1, 0, 2, 0.9, 0.8),
     )
     best = choose.chosen(table.sample(frac=1, random_state=0))
     assert best[["repeat", "fold", "epoch"]].values.tolist() == [[0, 0, 3], [0, 1, 1], [1, 0, 2]]

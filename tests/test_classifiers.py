@@ -13,9 +13,7 @@ from torchvision import models
 from ser import classifiers, params
 from ser.errors import InputError
 
-SETTINGS = classifiers.ClassifierSettings(
-    arch="resnet18", pretrained="none", frames=32, resize=None, dropout=0.5
-)
+SETTINGS = classifiers.ClassifierSettings(arch="resnet18", pretrained="none", frames=32, resize=None, dropout=0.5)
 MELS = torch.randn(3, 1, 16, 32, generator=torch.Generator().manual_seed(0))
 
 
@@ -118,10 +116,7 @@ def test_evaluation_keeps_the_order_and_averages_over_the_crops_that_cover_a_cli
 def test_evaluation_does_not_depend_on_the_batch(clips):
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.BatchNorm2d(1), torch.nn.Flatten(), torch.nn.Linear(8 * 20, 3))
-    one, many = (
-        classifiers.evaluate(model, clips.normaliser(), clips, 20, "fp32", batch=batch)
-        for batch in (1, 128)
-    )
+    one, many = (classifiers.evaluate(model, clips.normaliser(), clips, 20, "fp32", batch=batch) for batch in (1, 128))
     torch.testing.assert_close(one, many)
     assert one.shape == (len(clips), 3)
 
@@ -130,8 +125,7 @@ def test_evaluation_in_bf16_returns_single_precision(clips):
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8 * 20, 3))
     rough, exact = (
-        classifiers.evaluate(model, clips.normaliser(), clips, 20, precision)
-        for precision in ("bf16", "fp32")
+        classifiers.evaluate(model, clips.normaliser(), clips, 20, precision) for precision in ("bf16", "fp32")
     )
     assert rough.dtype == exact.dtype == torch.float32
     assert not torch.equal(rough, exact)
@@ -195,9 +189,7 @@ def test_pretrained_weights_are_taken_over_and_the_stem_sums_the_colours(
         assert torch.equal(ours, colours.sum(1, keepdim=True) if theirs is colours else theirs)
     grey = torch.rand(2, 1, 20, 20)
     seen = torch.nn.functional.conv2d(grey.expand(-1, 3, -1, -1), colours)
-    torch.testing.assert_close(
-        torch.nn.functional.conv2d(grey, colours.sum(1, keepdim=True)), seen, atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(torch.nn.functional.conv2d(grey, colours.sum(1, keepdim=True)), seen, atol=1e-4, rtol=0)
 
 
 def test_the_addresses_of_the_weights_tell_their_sha256():
@@ -225,9 +217,7 @@ def test_without_a_network_key_address_and_folder_are_named(hub):
     with pytest.raises(InputError) as error:
         build(pretrained="imagenet")
     message = str(error.value)
-    assert message.startswith(
-        "params.yaml: `classifier.pretrained: imagenet` needs https://download.pytorch.org/"
-    )
+    assert message.startswith("params.yaml: `classifier.pretrained: imagenet` needs https://download.pytorch.org/")
     assert "no network" in message
     assert f"put that file into {hub}, or set `classifier.pretrained: none`" in message
     assert models.ResNet18_Weights.DEFAULT.url in message

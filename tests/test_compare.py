@@ -13,7 +13,9 @@ from stages import compare
 EMOTIONS = ["anger", "neutral", "sadness"]
 SETTINGS = {
     "study": {"arms": ["baseline", "masked"], "generators": ["diffusion"], "enhanced": ["diffusion"], "resamples": 200},
-    "emotions": EMOTIONS, "split.protocol": "speaker", "seed": 7,
+    "emotions": EMOTIONS,
+    "split.protocol": "speaker",
+    "seed": 7,
 }
 
 
@@ -23,13 +25,26 @@ def project(tmp_path, monkeypatch, quality):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(params, "read", lambda key, kind: params.check(SETTINGS[key], kind, key))
     rng = np.random.default_rng(0)
-    catalogue = pd.DataFrame([
-        {"clip": f"{corpus}/{speaker}-{clip}", "corpus": corpus,
-         "path": f"data/corpora/{corpus}/{speaker}-{clip}.wav", "speaker": f"{corpus}-{speaker}",
-         "sex": "female", "emotion": EMOTIONS[clip % 3], "text": f"{corpus}-a",
-         "intensity": "normal", "seconds": 2.0, "sample_rate": 16000,
-         "sha256": f"{len(corpus):02x}{speaker:02x}{clip:060x}"}
-        for corpus in ("emodb", "ravdess") for speaker in range(4) for clip in range(9)])
+    catalogue = pd.DataFrame(
+        [
+            {
+                "clip": f"{corpus}/{speaker}-{clip}",
+                "corpus": corpus,
+                "path": f"data/corpora/{corpus}/{speaker}-{clip}.wav",
+                "speaker": f"{corpus}-{speaker}",
+                "sex": "female",
+                "emotion": EMOTIONS[clip % 3],
+                "text": f"{corpus}-a",
+                "intensity": "normal",
+                "seconds": 2.0,
+                "sample_rate": 16000,
+                "sha256": f"{len(corpus):02x}{speaker:02x}{clip:060x}",
+            }
+            for corpus in ("emodb", "ravdess")
+            for speaker in range(4)
+            for clip in range(9)
+        ]
+    )
     Path("data").mkdir()
     catalogue.sort_values("clip").to_csv("data/catalogue.csv", index=False)
     for kind in ("predictions", "curves"):
@@ -38,16 +53,19 @@ def project(tmp_path, monkeypatch, quality):
     for arm in ("baseline", "masked", "diffusion"):
         probability = rng.dirichlet(np.ones(3), len(catalogue))
         table = catalogue[["clip", "emotion"]].assign(
-            repeat=0, fold=0, predicted=np.array(EMOTIONS)[probability.argmax(axis=1)])
+            repeat=0, fold=0, predicted=np.array(EMOTIONS)[probability.argmax(axis=1)]
+        )
         table[EMOTIONS] = probability
         table.to_csv(f"metrics/predictions/{arm}.csv", index=False)
         if arm == "diffusion":
             for condition in scores.CONDITIONS:
                 table.to_csv(f"metrics/enhanced/diffusion/{condition}.csv", index=False)
-        epochs = pd.DataFrame([(fold, epoch) for fold in (0, 1) for epoch in range(1, 4 + fold)],
-                              columns=["fold", "epoch"])
-        epochs.assign(repeat=0, train_loss=1.0, validation_loss=1.0, validation_ua=epochs["epoch"] / 10
-                      ).to_csv(f"metrics/curves/{arm}.csv", index=False)
+        epochs = pd.DataFrame(
+            [(fold, epoch) for fold in (0, 1) for epoch in range(1, 4 + fold)], columns=["fold", "epoch"]
+        )
+        epochs.assign(repeat=0, train_loss=1.0, validation_loss=1.0, validation_ua=epochs["epoch"] / 10).to_csv(
+            f"metrics/curves/{arm}.csv", index=False
+        )
     Path("metrics/quality").mkdir()
     Path("metrics/quality/diffusion.json").write_text(json.dumps(quality["diffusion"]))
     return tmp_path
@@ -60,9 +78,11 @@ def test_compare_json_can_be_recomputed_from_the_predictions(project, capsys):
     for arm, figures in summary.items():
         table = pd.read_csv(f"metrics/predictions/{arm}.csv")
         true, predicted = table["emotion"], table["predicted"]
-        assert figures == {"ua": round(balanced_accuracy_score(true, predicted), 6),
-                           "wa": round(accuracy_score(true, predicted), 6),
-                           "f1": round(f1_score(true, predicted, average="macro"), 6)}
+        assert figures == {
+            "ua": round(balanced_accuracy_score(true, predicted), 6),
+            "wa": round(accuracy_score(true, predicted), 6),
+            "f1": round(f1_score(true, predicted, average="macro"), 6),
+        }
     details = json.loads(Path("metrics/details.json").read_text())
     assert details["seed"] == 7 and details["resamples"] == 200
     assert capsys.readouterr().out.startswith("| arm ")
@@ -104,21 +124,34 @@ def test_the_same_inputs_give_the_same_bytes(project):
         compare.main()
         paths = [*Path("metrics").iterdir(), *Path("plots").iterdir()]
         return {path.name: path.read_bytes() for path in paths if path.is_file()}
+
     first = outputs()
     assert sorted(first) == [
-        "compare.json", "confusion.png", "details.json", "enhanced.json", "enhanced.png", "learning_curves.csv",
-        "learning_curves.png", "quality.png", "recall.png", "ua.png",
+        "compare.json",
+        "confusion.png",
+        "details.json",
+        "enhanced.json",
+        "enhanced.png",
+        "learning_curves.csv",
+        "learning_curves.png",
+        "quality.png",
+        "recall.png",
+        "ua.png",
     ]
     assert first["compare.json"].endswith(b"}\n")
     assert outputs() == first
 
 
-@pytest.mark.parametrize("path, maker", [
-    ("metrics/predictions/masked.csv", "train@masked"),
-    ("metrics/predictions/diffusion.csv", "retrain@diffusion"),
-    ("metrics/enhanced/diffusion/no_label.csv", "enhance@diffusion"),
-    ("metrics/curves/baseline.csv", "train@baseline"),
-    ("metrics/quality/diffusion.json", "assess@diffusion")])
+@pytest.mark.parametrize(
+    "path, maker",
+    [
+        ("metrics/predictions/masked.csv", "train@masked"),
+        ("metrics/predictions/diffusion.csv", "retrain@diffusion"),
+        ("metrics/enhanced/diffusion/no_label.csv", "enhance@diffusion"),
+        ("metrics/curves/baseline.csv", "train@baseline"),
+        ("metrics/quality/diffusion.json", "assess@diffusion"),
+    ],
+)
 def test_a_missing_result_names_the_stage_that_makes_it(project, path, maker):
     Path(path).unlink()
     with pytest.raises(InputError, match=f"{path} is missing.*`dvc repro {maker}`"):

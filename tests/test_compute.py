@@ -7,12 +7,7 @@ from ser import compute
 
 
 def test_derived_seeds_differ():
-    seeds = {
-        compute.derive_seed(seed, repeat, fold)
-        for seed in range(5)
-        for repeat in range(5)
-        for fold in range(5)
-    }
+    seeds = {compute.derive_seed(seed, repeat, fold) for seed in range(5) for repeat in range(5) for fold in range(5)}
     assert len(seeds) == 125
     assert compute.derive_seed(1, 2, 3) == compute.derive_seed(1, 2, 3)
 

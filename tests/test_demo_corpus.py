@@ -35,11 +35,17 @@ def test_any_subset_in_any_order_gives_the_same_bytes(corpus, tmp_path):
 
 
 def test_another_process_gives_the_same_bytes(corpus, tmp_path):
-    program = ("import sys; from pathlib import Path; from ser.corpora import demo; "
-               "demo.fetch(Path(sys.argv[1]), names=sys.argv[2:])")
+    program = (
+        "import sys; from pathlib import Path; from ser.corpora import demo; "
+        "demo.fetch(Path(sys.argv[1]), names=sys.argv[2:])"
+    )
     names = demo.clips()[5::60]
-    subprocess.run([sys.executable, "-c", program, tmp_path, *names], check=True,
-                   cwd=Path(demo.__file__).parents[2], env=os.environ | {"PYTHONHASHSEED": "7"})
+    subprocess.run(
+        [sys.executable, "-c", program, tmp_path, *names],
+        check=True,
+        cwd=Path(demo.__file__).parents[2],
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+    )
     for name in names:
         assert (tmp_path / f"{name}.wav").read_bytes() == (corpus / f"{name}.wav").read_bytes(), name
 
@@ -83,20 +89,40 @@ def test_recognising_the_emotion_of_unknown_speakers_is_neither_trivial_nor_hope
         decibels = librosa.power_to_db(mel, amin=1e-8, top_db=None)
         features.append(np.concatenate([decibels.mean(axis=1), decibels.std(axis=1)]))
     emotions = [label["emotion"] for label in labels]
-    predicted = cross_val_predict(make_pipeline(StandardScaler(), SVC(C=10)), np.array(features), emotions,
-                                  groups=[label["speaker"] for label in labels], cv=GroupKFold(5))
+    predicted = cross_val_predict(
+        make_pipeline(StandardScaler(), SVC(C=10)),
+        np.array(features),
+        emotions,
+        groups=[label["speaker"] for label in labels],
+        cv=GroupKFold(5),
+    )
     assert 0.45 < balanced_accuracy_score(emotions, predicted) < 0.95
 
 
 def test_a_file_name_gives_the_labels():
     assert demo.parse(Path("some/f1_anger_de1_2.wav")) == {
-        "speaker": "demo-f1", "sex": "female", "emotion": "anger", "text": "demo-de1", "intensity": "normal"}
+        "speaker": "demo-f1",
+        "sex": "female",
+        "emotion": "anger",
+        "text": "demo-de1",
+        "intensity": "normal",
+    }
     assert demo.parse(Path("m3_fear_en2_1.wav"))["sex"] == "male"
 
 
-@pytest.mark.parametrize("name", [
-    "f1_anger_de1.wav", "f9_anger_de1_1.wav", "f1_rage_de1_1.wav", "f1_anger_fr1_1.wav", "f1_anger_de1_3.wav",
-    "f1_anger_de1_1.mp3", "f1_anger_de1_1_1.wav", "notes.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "f1_anger_de1.wav",
+        "f9_anger_de1_1.wav",
+        "f1_rage_de1_1.wav",
+        "f1_anger_fr1_1.wav",
+        "f1_anger_de1_3.wav",
+        "f1_anger_de1_1.mp3",
+        "f1_anger_de1_1_1.wav",
+        "notes.txt",
+    ],
+)
 def test_a_wrong_file_name_is_refused(name):
     with pytest.raises(InputError) as error:
         demo.parse(Path("folder") / name)

@@ -267,17 +267,13 @@ def vary(features, spread=1.0, count=20000, seed=0):
 
 def test_conditions_vary_as_the_training_clips_do():
     mix = torch.tensor([[2.0, 1, 0], [0, 1, 0], [0, 0, 0.1]])
-    features = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)) @ mix + torch.tensor(
-        [5.0, -3, 0]
-    )
+    features = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)) @ mix + torch.tensor([5.0, -3, 0])
     conditions = vary(features)
     assert conditions.shape == (20000, 3)
     torch.testing.assert_close(conditions.mean(0), features.mean(0), atol=0.05, rtol=0)
     torch.testing.assert_close(conditions.T.cov(), features.T.cov(correction=0), atol=0.1, rtol=0.05)
     double = vary(features, spread=2.0)
-    torch.testing.assert_close(
-        double - features.mean(0), 2 * (conditions - features.mean(0)), atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(double - features.mean(0), 2 * (conditions - features.mean(0)), atol=1e-4, rtol=1e-4)
 
 
 def test_without_spread_every_condition_is_the_centroid():

@@ -4,9 +4,7 @@ import torch
 from ser import classifiers, embedding, store
 from ser.errors import InputError
 
-CLASSIFIER = classifiers.ClassifierSettings(
-    arch="resnet18", pretrained="none", frames=16, resize=None, dropout=0.5
-)
+CLASSIFIER = classifiers.ClassifierSettings(arch="resnet18", pretrained="none", frames=16, resize=None, dropout=0.5)
 
 
 @pytest.fixture

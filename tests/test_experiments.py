@@ -81,8 +81,10 @@ def test_a_generator_that_does_not_exist():
 
 @pytest.mark.parametrize(("options", "stages"), [([], ()), (["--keep"], ("compare",))])
 def test_figures_are_kept_on_demand_and_need_no_more_than_the_comparison(options, stages, tmp_path, monkeypatch):
-    read = {("metrics/details.json", "thirds"): (ROOT / "metrics/details.json").read_text(),
-            ("params.yaml", "thirds"): "seed: 7\n"}
+    read = {
+        ("metrics/details.json", "thirds"): (ROOT / "metrics/details.json").read_text(),
+        ("params.yaml", "thirds"): "seed: 7\n",
+    }
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["experiments", "text", "split.folds=3", "--as", "thirds", *options])
@@ -99,8 +101,7 @@ def test_figures_are_kept_on_demand_and_need_no_more_than_the_comparison(options
 
 @pytest.fixture
 def commands(tmp_path, monkeypatch):
-    """In a new Git repository: the DVC commands that were called, none of which is run; `status` is what they end with.
-    """
+    """In a new Git repository: the DVC commands that were called, none of which is run; `status` is how they end."""
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     monkeypatch.chdir(tmp_path)
     called, real = SimpleNamespace(all=[], status=0), subprocess.run
@@ -119,8 +120,22 @@ def test_a_run_leaves_the_workspace_alone_and_takes_every_change(commands):
     experiments.run("thirds", {"split": {"folds": 3, "seed": None}, "study": {"generators": ["gan"]}}, "compare")
     remove, run = commands.all
     assert remove == ["-m", "dvc", "exp", "remove", "--quiet", "thirds"]
-    assert run == ["-m", "dvc", "exp", "run", "--temp", "--name", "thirds", "compare", "-S", "split.folds=3",
-                   "-S", "split.seed=null", "-S", 'study.generators=["gan"]']
+    assert run == [
+        "-m",
+        "dvc",
+        "exp",
+        "run",
+        "--temp",
+        "--name",
+        "thirds",
+        "compare",
+        "-S",
+        "split.folds=3",
+        "-S",
+        "split.seed=null",
+        "-S",
+        'study.generators=["gan"]',
+    ]
 
 
 def test_a_run_that_fails_ends_with_its_status(commands):

@@ -10,10 +10,15 @@ ARMS = ["baseline", "masked", "diffusion", "vae"]
 
 def comparison(arms=ARMS, corpora=("emodb", "ravdess"), speakers=3):
     rng = np.random.default_rng(0)
-    catalogue = pd.DataFrame([
-        (f"{corpus}/{speaker}-{clip}", corpus, f"{corpus}-{speaker}", EMOTIONS[clip % 3])
-        for corpus in corpora for speaker in range(speakers) for clip in range(6)
-    ], columns=["clip", "corpus", "speaker", "emotion"])
+    catalogue = pd.DataFrame(
+        [
+            (f"{corpus}/{speaker}-{clip}", corpus, f"{corpus}-{speaker}", EMOTIONS[clip % 3])
+            for corpus in corpora
+            for speaker in range(speakers)
+            for clip in range(6)
+        ],
+        columns=["clip", "corpus", "speaker", "emotion"],
+    )
     truth = catalogue[["clip", "emotion"]].assign(repeat=0)
     predictions = {arm: truth.assign(predicted=rng.choice(EMOTIONS, len(truth))) for arm in arms}
     return scores.compare(predictions, catalogue, EMOTIONS, "speaker", resamples=100)[1]
@@ -23,14 +28,19 @@ def histories(arms=ARMS):
     rng = np.random.default_rng(0)
     rows = [(0, fold, epoch) for fold in range(2) for epoch in range(1, 6 + fold)]
     epochs = pd.DataFrame(rows, columns=["repeat", "fold", "epoch"])
-    return {arm: epochs.assign(train_loss=rng.random(len(rows)), validation_loss=rng.random(len(rows)),
-                               validation_ua=rng.random(len(rows))) for arm in arms}
+    return {
+        arm: epochs.assign(
+            train_loss=rng.random(len(rows)), validation_loss=rng.random(len(rows)), validation_ua=rng.random(len(rows))
+        )
+        for arm in arms
+    }
 
 
 def mels(count, frames=40):
     rng = np.random.default_rng(count)
-    return {emotion: [rng.uniform(-80, 0, (16, frames)).astype(np.float16) for _ in range(count)]
-            for emotion in EMOTIONS}
+    return {
+        emotion: [rng.uniform(-80, 0, (16, frames)).astype(np.float16) for _ in range(count)] for emotion in EMOTIONS
+    }
 
 
 def points(emotions=6, speakers=34, count=120):
@@ -46,8 +56,9 @@ def points(emotions=6, speakers=34, count=120):
 
 def texts(figure):
     figure.draw_without_rendering()
-    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))
-            if text.get_visible()]
+    return [
+        text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")) if text.get_visible()
+    ]
 
 
 DRAWN = {
@@ -81,7 +92,7 @@ def test_ua_marks_value_and_interval():
     assert container[0].get_xdata() == [estimate["value"]]
     bar = container[2][0].get_segments()[0]
     np.testing.assert_allclose(bar[:, 0], [estimate["low"], estimate["high"]])
-    assert len(axes.containers) == len(ARMS) * 3        # overall and two corpora
+    assert len(axes.containers) == len(ARMS) * 3  # overall and two corpora
 
 
 def test_figures_of_one_arm_one_corpus_one_speaker():
@@ -104,8 +115,7 @@ def test_learning_curves_draw_each_fold_and_the_mean():
 
 
 def test_gallery_keeps_sides_apart_and_shows_seconds():
-    figure = figures.gallery(mels(2), mels(3, frames=80), "Gallery", hop=100, sample_rate=1000,
-                             caption="fold 0")
+    figure = figures.gallery(mels(2), mels(3, frames=80), "Gallery", hop=100, sample_rate=1000, caption="fold 0")
     images = [axes.images[0] for axes in figure.axes if axes.images]
     assert len(images) == 3 * (2 + 3)
     assert images[0].get_extent()[1] == 4.0 and images[2].get_extent()[1] == 8.0
@@ -148,11 +158,14 @@ def test_quality_shows_folds_mean_and_reference(quality):
     assert {"diffusion", "vae", "synthetic, mean of folds", "real, mean of folds"} <= set(texts(figure))
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
     drawn = [(line.get_xdata(), line.get_ydata()) for line in panels["coverage %"].lines[:3]]
-    for (x, y), expected in zip(drawn, (
-        [100 * fold["synthetic"]["coverage"] for fold in quality["diffusion"]["folds"]],
-        [100 * quality["diffusion"]["reference"]["coverage"]],
-        [100 * quality["diffusion"]["synthetic"]["coverage"]],
-    )):
+    for (x, y), expected in zip(
+        drawn,
+        (
+            [100 * fold["synthetic"]["coverage"] for fold in quality["diffusion"]["folds"]],
+            [100 * quality["diffusion"]["reference"]["coverage"]],
+            [100 * quality["diffusion"]["synthetic"]["coverage"]],
+        ),
+    ):
         np.testing.assert_allclose(x, expected)
         assert set(y) == {0}
     assert [len(line.get_xdata()) for line in panels["kernel"].lines] == [2, 1, 1, 1, 1, 0]

@@ -35,7 +35,11 @@ def test_recordings_become_rows_of_the_catalogue():
     rows = survey.build(Path(), ["folder"]).set_index("clip")
     assert list(rows.index) == ["folder/anna-one", "folder/ben-two"]
     assert rows.loc["folder/anna-one", ["speaker", "sex", "emotion", "text", "intensity"]].tolist() == [
-        "folder-anna", "female", "anger", "folder-hello", "normal"
+        "folder-anna",
+        "female",
+        "anger",
+        "folder-hello",
+        "normal",
     ]
     assert rows.loc["folder/ben-two", "text"] == "folder-ben-two.wav"  # a sentence of its own
     rows.reset_index().to_csv("catalogue.csv", index=False)

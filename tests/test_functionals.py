@@ -16,9 +16,18 @@ SPLIT = splits.Split(protocol="speaker", folds=2, repeats=1, validation=0.3, tra
 @pytest.fixture(scope="module")
 def table():
     rows = [
-        {"clip": f"emodb/{speaker}-{emotion}-{take}", "corpus": "emodb", "speaker": f"emodb-{speaker}", "sex": "male",
-         "emotion": emotion, "text": "a", "sha256": f"{speaker}-{emotion}-{take}"}
-        for speaker in range(6) for emotion in ("anger", "fear", "neutral") for take in range(4)
+        {
+            "clip": f"emodb/{speaker}-{emotion}-{take}",
+            "corpus": "emodb",
+            "speaker": f"emodb-{speaker}",
+            "sex": "male",
+            "emotion": emotion,
+            "text": "a",
+            "sha256": f"{speaker}-{emotion}-{take}",
+        }
+        for speaker in range(6)
+        for emotion in ("anger", "fear", "neutral")
+        for take in range(4)
     ]
     return pd.DataFrame(rows)
 

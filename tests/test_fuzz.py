@@ -15,9 +15,24 @@ def test_whatever_is_read_is_sound_or_refused(name):
 
 # Calls that run what they read, by the modules' usual names.
 EXECUTING = {
-    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "pickle.load", "pickle.loads", "joblib.load",
-    "torch.hub.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "shelve.open", "marshal.loads",
-    "pd.read_pickle", "pd.eval", "tempfile.mktemp",
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "os.system",
+    "os.popen",
+    "pickle.load",
+    "pickle.loads",
+    "joblib.load",
+    "torch.hub.load",
+    "yaml.load",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+    "shelve.open",
+    "marshal.loads",
+    "pd.read_pickle",
+    "pd.eval",
+    "tempfile.mktemp",
 }
 
 
@@ -39,10 +54,15 @@ def dangers(code):
             yield ast.unparse(call)
 
 
-@pytest.mark.parametrize("path", sorted(
-    path.relative_to(ROOT) for folder in ("ser", "stages", "app", "experiments", "benchmarks", "trust")
-    for path in (ROOT / folder).rglob("*.py")
-), ids=str)
+@pytest.mark.parametrize(
+    "path",
+    sorted(
+        path.relative_to(ROOT)
+        for folder in ("ser", "stages", "app", "experiments", "benchmarks", "trust")
+        for path in (ROOT / folder).rglob("*.py")
+    ),
+    ids=str,
+)
 def test_nothing_that_is_read_is_executed(path):
     code = (ROOT / path).read_text()
     assert list(dangers(code)) == []

@@ -14,13 +14,24 @@ AUTOENCODER = autoencoder.Autoencoding(
 )
 COMMON = {"frames": FRAMES, "precision": "fp32", "autoencoder": AUTOENCODER}
 DENOISER = {
-    "patch": 1, "channels": [32], "updates": 300, "batch": 8, "learning_rate": 0.002, "ema": 0.9, "unconditional": 0.2
+    "patch": 1,
+    "channels": [32],
+    "updates": 300,
+    "batch": 8,
+    "learning_rate": 0.002,
+    "ema": 0.9,
+    "unconditional": 0.2,
 }
 FITS = {
     "latent_diffusion": DENOISER,
     "vae": {},
     "gan": {
-        "channels": 16, "updates": 200, "batch": 8, "generator_rate": 0.001, "discriminator_rate": 0.002, "ema": 0.9
+        "channels": 16,
+        "updates": 200,
+        "batch": 8,
+        "generator_rate": 0.001,
+        "discriminator_rate": 0.002,
+        "ema": 0.9,
     },
 }
 SAMPLES = {
@@ -42,8 +53,14 @@ def sample(name, state, emotion, seed=0, **change):
     settings = module.Sample(count=12, **SAMPLES[name] | change)
     embeddings = torch.nn.functional.one_hot(torch.full((12,), emotion), 2).float()
     return module.sample(
-        {key: tensor.clone() for key, tensor in state.items()}, N_MELS, emotion, embeddings,
-        module.Fit(**COMMON | FITS[name]), settings, compute.generator(seed), torch.device("cpu"),
+        {key: tensor.clone() for key, tensor in state.items()},
+        N_MELS,
+        emotion,
+        embeddings,
+        module.Fit(**COMMON | FITS[name]),
+        settings,
+        compute.generator(seed),
+        torch.device("cpu"),
     )
 
 

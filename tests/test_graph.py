@@ -37,9 +37,7 @@ def template_file(node, value):
 
 
 def calls(path, function):
-    return [
-        node for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and ast.unparse(node.func) == function
-    ]
+    return [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and ast.unparse(node.func) == function]
 
 
 def imported(path, axis):

@@ -6,7 +6,13 @@ from ser.masking import Masking, mask
 BATCH, N_MELS, FRAMES = 400, 80, 100
 NOTHING = dict.fromkeys(["voice", "tempo", "time", "frequency", "shift", "noise", "scale"], 0.0) | {"probability": 1.0}
 EVERYTHING = {
-    "probability": 1.0, "voice": 0.15, "tempo": 0.15, "time": 0.1, "frequency": 0.15, "shift": 0.1, "noise": 0.01,
+    "probability": 1.0,
+    "voice": 0.15,
+    "tempo": 0.15,
+    "time": 0.1,
+    "frequency": 0.15,
+    "shift": 0.1,
+    "noise": 0.01,
     "scale": 0.1,
 }
 

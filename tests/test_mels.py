@@ -47,14 +47,10 @@ def test_real_clips_agree_with_librosa(mirror, clip):
 @pytest.mark.parametrize("length", [1500, 5119, 5120, 5121, 30000])
 def test_noise_agrees_with_librosa(length):
     samples = noise(length)
-    np.testing.assert_allclose(
-        mels.melspectrogram(samples, RATE, SETTINGS), by_librosa(samples), rtol=0, atol=0.01
-    )
+    np.testing.assert_allclose(mels.melspectrogram(samples, RATE, SETTINGS), by_librosa(samples), rtol=0, atol=0.01)
 
 
-@pytest.mark.parametrize(
-    "change", [{"n_fft": 512}, {"hop": 200}, {"n_mels": 40}, {"fmin": 300.0}, {"fmax": 11025.0}]
-)
+@pytest.mark.parametrize("change", [{"n_fft": 512}, {"hop": 200}, {"n_mels": 40}, {"fmin": 300.0}, {"fmax": 11025.0}])
 def test_each_knob_agrees_with_librosa(change):
     settings = SETTINGS.model_copy(update=change)
     samples = noise(8000) + 0.3 * np.sin(np.arange(8000, dtype=np.float32) / 4)
@@ -77,9 +73,7 @@ def test_a_clip_shorter_than_a_window_still_gives_frames():
 
 def test_the_level_of_a_recording_does_not_show():
     samples = np.concatenate([noise(20000), 1e-4 * noise(20000)])
-    loud, soft = (
-        mels.melspectrogram(gain * samples, RATE, SETTINGS) for gain in (np.float32(4), np.float32(0.25))
-    )
+    loud, soft = (mels.melspectrogram(gain * samples, RATE, SETTINGS) for gain in (np.float32(4), np.float32(0.25)))
     np.testing.assert_allclose(loud, soft, rtol=0, atol=1e-3)
     assert loud.max() == 0
     assert -80 <= loud.min() < -70
@@ -97,7 +91,5 @@ def test_packed_mels_are_the_nearest_half_precision_numbers(tmp_path):
 
 @pytest.mark.parametrize("change", [{"fmax": 11026.0}, {"fmin": 8000.0}, {"fmin": 9000.0}])
 def test_frequencies_that_the_sound_does_not_hold_are_refused(change):
-    with pytest.raises(
-        InputError, match=r"^params.yaml: expected mels.fmin < mels.fmax <= 11025 Hz, half of audio"
-    ):
+    with pytest.raises(InputError, match=r"^params.yaml: expected mels.fmin < mels.fmax <= 11025 Hz, half of audio"):
         mels.melspectrogram(noise(3000), RATE, SETTINGS.model_copy(update=change))

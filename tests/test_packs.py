@@ -131,9 +131,7 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
 
 
 def test_no_clips(tmp_path):
-    with pytest.raises(
-        InputError, match=r"mels: no clips to write; check `corpora` and `emotions` in params.yaml"
-    ):
+    with pytest.raises(InputError, match=r"mels: no clips to write; check `corpora` and `emotions` in params.yaml"):
         packs.write(tmp_path / "mels", iter(()))
     assert list(tmp_path.iterdir()) == []
 
@@ -200,9 +198,7 @@ def truncate(path, size):
 )
 def test_an_unreadable_pack_says_what_to_do(folder, change):
     change(folder)
-    with pytest.raises(
-        InputError, match=f"^{folder}: not a readable pack of mels .*; run `dvc repro` or `dvc pull`"
-    ):
+    with pytest.raises(InputError, match=f"^{folder}: not a readable pack of mels .*; run `dvc repro` or `dvc pull`"):
         packs.read(folder)
 
 

@@ -17,8 +17,11 @@ from trust import faults
 from trust.project import call, change, commit, copy_of_the_repository, repro
 
 ARMS = "baseline", "masked", "diffusion"
-RESULTS = [f"{place}.{kind}" for arm in ARMS for place, kind in ((f"metrics/predictions/{arm}", "csv"),
-                                                                 (f"models/arms/{arm}", "safetensors"))]
+RESULTS = [
+    f"{place}.{kind}"
+    for arm in ARMS
+    for place, kind in ((f"metrics/predictions/{arm}", "csv"), (f"models/arms/{arm}", "safetensors"))
+]
 
 
 def test_nothing_changed_runs_nothing(project):
@@ -71,7 +74,12 @@ def test_a_masking_knob_reruns_the_masked_arm_alone(project):
 def test_a_diffusion_knob_leaves_the_other_arms_alone(project):
     change(project, {"generators": {"diffusion": {"sample": {"guidance": 4.0}}}})
     assert repro(project) == {
-        "sample@diffusion", "assess@diffusion", "gallery@diffusion", "listen@diffusion", "retrain@diffusion", "compare",
+        "sample@diffusion",
+        "assess@diffusion",
+        "gallery@diffusion",
+        "listen@diffusion",
+        "retrain@diffusion",
+        "compare",
         "card",
     }
     change(project, {"generators": {"diffusion": {"sample": {"guidance": 3.0}}}})

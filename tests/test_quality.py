@@ -70,7 +70,10 @@ def test_neighbourhoods_on_a_line():
     real, synthetic = torch.tensor([[0.0], [1], [3], [7]]), torch.tensor([[1.5], [3.5], [20], [21]])
     # Neighbourhoods reach 1, 1, 2 and 4 far around real clips, 2, 2, 1 and 1 around synthetic ones.
     assert quality.neighbourhoods(synthetic, real, neighbours=1) == {
-        "precision": 2 / 4, "recall": 3 / 4, "density": (2 + 2) / 4, "coverage": 3 / 4
+        "precision": 2 / 4,
+        "recall": 3 / 4,
+        "density": (2 + 2) / 4,
+        "coverage": 3 / 4,
     }
 
 

@@ -57,8 +57,21 @@ def start(*prefix, **environment):
 def torchrun(count=2):
     # "localhost" rather than the name of the host, which not every machine can resolve
     return [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count), "--master-addr", "localhost",
-        "--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "--local-addr", "localhost",
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        str(count),
+        "--master-addr",
+        "localhost",
+        "--master-port",
+        "0",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "localhost:0",
+        "--local-addr",
+        "localhost",
     ]
 
 
@@ -156,7 +169,8 @@ def test_in_one_process_nothing_is_shared():
 
 def test_together_the_ranks_fit_what_one_process_fits(tmp_path):
     script = tmp_path / "fit.py"
-    script.write_text(textwrap.dedent(f"""
+    script.write_text(
+        textwrap.dedent(f"""
         import sys, torch
         sys.path.append({str(ROOT)!r})
         from ser import ranks
@@ -167,10 +181,23 @@ def test_together_the_ranks_fit_what_one_process_fits(tmp_path):
         state = diffusion.fit(CLIPS, IDENTITY, CONDITIONS, settings, seed, lambda _: None)
         if ranks.is_first():
             torch.save(state, sys.argv[1])
-    """))
+    """)
+    )
     accelerate = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--main_process_port",
+        "0",
     ]
 
     def fit(name, command, seed=0, batch=8):
@@ -180,7 +207,9 @@ def test_together_the_ranks_fit_what_one_process_fits(tmp_path):
         return torch.cat([tensor.flatten() for tensor in torch.load(tmp_path / name).values()])
 
     alone, together, half = (
-        fit("alone", [sys.executable]), fit("together", accelerate), fit("half", [sys.executable], batch=4)
+        fit("alone", [sys.executable]),
+        fit("together", accelerate),
+        fit("half", [sys.executable], batch=4),
     )
     assert (alone - together).norm() < 0.002 * alone.norm()
     assert (alone - half).norm() > 0.02 * alone.norm()

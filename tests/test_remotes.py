@@ -44,8 +44,9 @@ def s3():
     server.start()
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
-    boto3.client("s3", endpoint_url=endpoint, aws_access_key_id="key", aws_secret_access_key="secret",
-                 region_name="us-east-1").create_bucket(Bucket="artifacts")
+    boto3.client(
+        "s3", endpoint_url=endpoint, aws_access_key_id="key", aws_secret_access_key="secret", region_name="us-east-1"
+    ).create_bucket(Bucket="artifacts")
     yield "s3://artifacts/ser", {"endpointurl": endpoint}
     server.stop()
 
@@ -63,7 +64,11 @@ def ssh(tmp_path):
 
     async def serve():
         server = await asyncssh.create_server(
-            asyncssh.SSHServer, "127.0.0.1", 0, server_host_keys=[key], sftp_factory=True,
+            asyncssh.SSHServer,
+            "127.0.0.1",
+            0,
+            server_host_keys=[key],
+            sftp_factory=True,
             authorized_client_keys=str(tmp_path / "authorized"),
         )
         ports.append(server.get_port())

@@ -83,7 +83,11 @@ def test_smallest_detectable_gain():
 def test_differences_are_of_every_arm_from_baseline_and_masked(default):
     found = rows(tables.differences(default))
     assert [row[:2] for row in found] == [
-        ["masked", "baseline"], ["gan", "baseline"], ["vae", "baseline"], ["gan", "masked"], ["vae", "masked"],
+        ["masked", "baseline"],
+        ["gan", "baseline"],
+        ["vae", "baseline"],
+        ["gan", "masked"],
+        ["vae", "masked"],
     ]
     against = default["arms"]["vae"]["against"]["masked"]
     assert found[-1][2] == scores.percent(against["ua"], "+")
@@ -124,8 +128,12 @@ def test_leakage_is_of_the_arms_that_both_runs_hold(default):
 def test_published_figures_stand_beside_ours(default):
     classical = details(arms=("baseline", "functionals"))
     found = rows(tables.published({"default": default}, {"default": classical}))
-    assert ["EmoDB, seven emotions, one speaker left out at a time",
-            "ResNet-152 from ImageNet on spectrograms, Mansouri et al.", "", "88.97"] in found
+    assert [
+        "EmoDB, seven emotions, one speaker left out at a time",
+        "ResNet-152 from ImageNet on spectrograms, Mansouri et al.",
+        "",
+        "88.97",
+    ] in found
     ours = [row for row in found if "ours" in row[1]]
     best = max(ARMS[1:], key=lambda arm: default["arms"][arm]["overall"]["ua"]["value"])
     assert [row[1] for row in ours] == ["**ours, baseline**", f"**ours, {best} (highest of 3 other arms)**"]
@@ -140,11 +148,19 @@ def test_distance_from_the_goals(default):
     uas = {arm: default["arms"][arm]["overall"]["ua"] for arm in ARMS}
     best = max(ARMS, key=lambda arm: uas[arm]["value"])
     assert found["UA: both corpora, six emotions, speakers apart"] == [
-        "80.0", scores.percent(uas[best]), best, f"{100 * uas[best]['value'] - 80:+.1f}"]
+        "80.0",
+        scores.percent(uas[best]),
+        best,
+        f"{100 * uas[best]['value'] - 80:+.1f}",
+    ]
     generator = max(("gan", "vae"), key=lambda arm: uas[arm]["value"])
     gain = default["arms"][generator]["against"]["masked"]["ua"]
     assert found["gain in UA of a generator over masked"] == [
-        "+2.0", scores.percent(gain, "+"), generator, f"{100 * gain['value'] - 2:+.1f}"]
+        "+2.0",
+        scores.percent(gain, "+"),
+        generator,
+        f"{100 * gain['value'] - 2:+.1f}",
+    ]
 
 
 @pytest.mark.parametrize("arms, goals", [(("baseline", "masked"), 0), (("baseline", "gan"), 1), (("masked", "gan"), 1)])
@@ -166,8 +182,10 @@ def test_a_series_shows_the_generators_that_all_its_members_have_beside_masked(d
 def trainings(*arms):
     """UA of two folds, the first arm's at 60 and 70 % and each further arm's a point and three points above."""
     index = pd.MultiIndex.from_tuples([(0, 0), (0, 1)], names=["repeat", "fold"])
-    return {arm: pd.DataFrame({"test": [0.6 + 0.01 * n, 0.7 + 0.03 * n], "validation": [0.8, 0.8 - 0.02 * n]}, index)
-            for n, arm in enumerate(arms)}
+    return {
+        arm: pd.DataFrame({"test": [0.6 + 0.01 * n, 0.7 + 0.03 * n], "validation": [0.8, 0.8 - 0.02 * n]}, index)
+        for n, arm in enumerate(arms)
+    }
 
 
 def write_training(arm):
@@ -177,14 +195,26 @@ def write_training(arm):
     emotions = ["anger", "anger", "anger", "fear"]
     predicted = [*emotions, "anger", "fear", "fear", "fear"]
     certain = {emotion: [float(emotion == one) for one in predicted] for emotion in EMOTIONS}
-    pd.DataFrame({
-        "repeat": 0, "fold": [0] * 4 + [1] * 4, "clip": list("abcdefgh"), "emotion": emotions * 2,
-        "predicted": predicted, **certain,
-    }).to_csv(f"metrics/predictions/{arm}.csv", index=False)
-    pd.DataFrame({
-        "repeat": 0, "fold": [0, 0, 1], "epoch": [1, 2, 1], "train_loss": 1.0, "validation_loss": 1.0,
-        "validation_ua": [0.5, 0.75, 0.5],
-    }).to_csv(f"metrics/curves/{arm}.csv", index=False)
+    pd.DataFrame(
+        {
+            "repeat": 0,
+            "fold": [0] * 4 + [1] * 4,
+            "clip": list("abcdefgh"),
+            "emotion": emotions * 2,
+            "predicted": predicted,
+            **certain,
+        }
+    ).to_csv(f"metrics/predictions/{arm}.csv", index=False)
+    pd.DataFrame(
+        {
+            "repeat": 0,
+            "fold": [0, 0, 1],
+            "epoch": [1, 2, 1],
+            "train_loss": 1.0,
+            "validation_loss": 1.0,
+            "validation_ua": [0.5, 0.75, 0.5],
+        }
+    ).to_csv(f"metrics/curves/{arm}.csv", index=False)
 
 
 def test_folds_one_by_one():
@@ -205,7 +235,10 @@ def test_the_folds_of_an_arm_are_read_from_its_predictions_and_curves(tmp_path, 
 
 
 CHOICE = {
-    "question": "Which rate?", "command": "python -m experiments.choose rate", "protocol": "Two folds.", "repeats": 1,
+    "question": "Which rate?",
+    "command": "python -m experiments.choose rate",
+    "protocol": "Two folds.",
+    "repeats": 1,
     "candidates": {
         "as it was": {"changes": {}, "ua": [0.60, 0.70], "epoch": [10, 21]},
         "slower": {"changes": {"training": {"learning_rate": 0.0005}}, "ua": [0.62, 0.76], "epoch": [20, 20]},
@@ -217,7 +250,8 @@ def test_a_choice_is_paired_with_its_first_candidate():
     text = tables.choice(CHOICE)
     # Gains of 2 and 6 points: their standard deviation, 2.83, over the root of 2.
     assert rows(text.partition("\n\n")[2]) == [
-        ["as it was", "65.0", "", "16"], ["slower", "69.0", "+4.0 ± 2.0", "20"],
+        ["as it was", "65.0", "", "16"],
+        ["slower", "69.0", "+4.0 ± 2.0", "20"],
     ]
     assert text.startswith("**Which rate?** Two folds.\n") and text.endswith("`python -m experiments.choose rate`.")
 
@@ -260,8 +294,9 @@ def test_a_study_without_generators():
 def measured(name):
     """A question of experiments/choices with invented figures, as it is kept."""
     asked = yaml.safe_load((choose.CHOICES / f"{name}.yaml").read_text())
-    candidates = {label: {"changes": changes, "ua": [0.6, 0.7], "epoch": [1, 2]}
-                  for label, changes in asked["candidates"].items()}
+    candidates = {
+        label: {"changes": changes, "ua": [0.6, 0.7], "epoch": [1, 2]} for label, changes in asked["candidates"].items()
+    }
     return json.loads(json.dumps(CHOICE | {"given": asked.get("given", {}), "candidates": candidates}))
 
 
@@ -297,8 +332,11 @@ def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp
     for arm in ARMS:
         write_training(arm)
     random = details("random") | {"params": results.planned("random_split")}
-    for path, found in [(results.DEFAULT, default), (results.EXPERIMENTS / "random_split.json", random),
-                        (results.METRICS / "choices/length.json", measured("length"))]:
+    for path, found in [
+        (results.DEFAULT, default),
+        (results.EXPERIMENTS / "random_split.json", random),
+        (results.METRICS / "choices/length.json", measured("length")),
+    ]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found))
     for path, mark in zip(results.DOCUMENTS, ("leakage", "choices/length")):

@@ -17,9 +17,7 @@ from tests.conftest import ROOT
 
 
 def tree(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
 def write(path, kind, text):

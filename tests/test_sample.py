@@ -82,7 +82,10 @@ def statistics():
 def run(recognised, right=0.5, seed=0):
     """The emotion that each synthetic clip of the stage was drawn for, and the one whose bands are loud in it."""
     values = {
-        "seed": seed, "emotions": EMOTIONS, "split": {"protocol": "speaker"}, "classifier": CLASSIFIER,
+        "seed": seed,
+        "emotions": EMOTIONS,
+        "split": {"protocol": "speaker"},
+        "classifier": CLASSIFIER,
         "training": {"precision": "fp32"},
         "generators": {"fake": {"fit": {}, "sample": {"count": COUNT, "right": right}, "recognised": recognised}},
     }

@@ -20,14 +20,25 @@ from trust import simulations
 EMOTIONS = ["anger", "fear", "neutral", "sadness"]
 
 
-def fabricate(arms=("baseline", "masked", "diffusion"), speakers=(("emodb", 6), ("ravdess", 8)), clips=12,
-              repeats=1, gain=0.0, seed=0):
+def fabricate(
+    arms=("baseline", "masked", "diffusion"),
+    speakers=(("emodb", 6), ("ravdess", 8)),
+    clips=12,
+    repeats=1,
+    gain=0.0,
+    seed=0,
+):
     """A catalogue and the predictions of each arm, one more `gain` of skill for each arm in turn."""
     rng = np.random.default_rng(seed)
-    catalogue = pd.DataFrame([
-        (f"{corpus}/{speaker:02d}-{clip:02d}", corpus, f"{corpus}-{speaker:02d}", EMOTIONS[clip % 4])
-        for corpus, count in speakers for speaker in range(count) for clip in range(clips)
-    ], columns=["clip", "corpus", "speaker", "emotion"])
+    catalogue = pd.DataFrame(
+        [
+            (f"{corpus}/{speaker:02d}-{clip:02d}", corpus, f"{corpus}-{speaker:02d}", EMOTIONS[clip % 4])
+            for corpus, count in speakers
+            for speaker in range(count)
+            for clip in range(clips)
+        ],
+        columns=["clip", "corpus", "speaker", "emotion"],
+    )
     truth = catalogue["emotion"].map(EMOTIONS.index).to_numpy()
     predictions = {}
     for index, arm in enumerate(arms):
@@ -36,9 +47,15 @@ def fabricate(arms=("baseline", "masked", "diffusion"), speakers=(("emodb", 6), 
             logits = rng.normal(size=(len(catalogue), len(EMOTIONS)))
             logits[np.arange(len(truth)), truth] += 1 + gain * index
             probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-            table = pd.DataFrame({"repeat": repeat, "fold": truth % 2, "clip": catalogue["clip"],
-                                  "emotion": catalogue["emotion"],
-                                  "predicted": np.array(EMOTIONS)[probability.argmax(axis=1)]})
+            table = pd.DataFrame(
+                {
+                    "repeat": repeat,
+                    "fold": truth % 2,
+                    "clip": catalogue["clip"],
+                    "emotion": catalogue["emotion"],
+                    "predicted": np.array(EMOTIONS)[probability.argmax(axis=1)],
+                }
+            )
             table[EMOTIONS] = probability
             tables.append(table)
         predictions[arm] = pd.concat(tables, ignore_index=True)
@@ -52,14 +69,18 @@ def test_metrics_agree_with_scikit_learn(pairs):
     clips = [f"c{i}" for i in range(len(pairs))]
     speakers = [f"emodb-{i % 3}" for i in range(len(pairs))]
     catalogue = pd.DataFrame({"clip": clips, "corpus": "emodb", "speaker": speakers, "emotion": true})
-    counts, _ = scores.confusions(pd.DataFrame({"clip": clips, "emotion": true, "predicted": predicted}),
-                                  catalogue, EMOTIONS)
+    counts, _ = scores.confusions(
+        pd.DataFrame({"clip": clips, "emotion": true, "predicted": predicted}), catalogue, EMOTIONS
+    )
     result = scores.metrics(counts.sum(axis=0))
     present = sorted(set(true))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")         # emotions that are predicted and never true
-        expected = {"ua": balanced_accuracy_score(true, predicted), "wa": accuracy_score(true, predicted),
-                    "f1": f1_score(true, predicted, labels=present, average="macro", zero_division=0)}
+        warnings.simplefilter("ignore")  # emotions that are predicted and never true
+        expected = {
+            "ua": balanced_accuracy_score(true, predicted),
+            "wa": accuracy_score(true, predicted),
+            "f1": f1_score(true, predicted, labels=present, average="macro", zero_division=0),
+        }
         recall = recall_score(true, predicted, labels=present, average=None)
     for metric, value in expected.items():
         assert result[metric] == pytest.approx(value, abs=1e-12)
@@ -118,8 +139,13 @@ def test_permutation_p_equals_swapping_the_confusions():
 
 def test_p_of_equal_arms_is_one():
     catalogue, predictions = fabricate(arms=("baseline",))
-    _, details = scores.compare({"baseline": predictions["baseline"], "masked": predictions["baseline"]},
-                                catalogue, EMOTIONS, "speaker", resamples=200)
+    _, details = scores.compare(
+        {"baseline": predictions["baseline"], "masked": predictions["baseline"]},
+        catalogue,
+        EMOTIONS,
+        "speaker",
+        resamples=200,
+    )
     against = details["arms"]["masked"]["against"]["baseline"]
     assert against["ua"] == {"value": 0, "low": 0, "high": 0}
     assert against["p"] == against["p_corrected"] == 1
@@ -265,6 +291,7 @@ def put(row, **values):
         for column, value in values.items():
             table.loc[row, column] = value
         return table
+
     return change
 
 
@@ -274,20 +301,25 @@ def test_predictions_survive_the_file(tmp_path):
     assert len(table) == 168 and table["fear"].dtype == float and table["repeat"].dtype == int
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda table: table.drop(columns="fear"), "no column fear; expected repeat, fold, clip"),
-    (lambda table: table.iloc[:0], "holds no rows"),
-    (put(4, anger=""), "line 6: anger is not a finite number"),
-    (put(4, anger="inf"), "line 6: anger is not a finite number"),
-    (put(4, repeat="first"), "line 6: repeat is not a finite number"),
-    (put(2, anger=-0.2), "line 4: a probability lies outside 0..1"),
-    (put(2, anger=0.5, fear=0.5, neutral=0.5, sadness=0), "line 4: the probabilities do not sum to 1"),
-    (put(0, emotion="joy"), "line 2: emotion is not one of anger, fear, neutral, sadness"),
-    (put(0, predicted=""), "line 2: predicted is not one of anger"),
-    (put(1, predicted="fear", anger=0.7, fear=0.3, neutral=0, sadness=0),
-     "line 3: predicted is not the most probable"),
-    (put(5, clip="emodb/00-00"), "line 7: this clip was already predicted in this repeat"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda table: table.drop(columns="fear"), "no column fear; expected repeat, fold, clip"),
+        (lambda table: table.iloc[:0], "holds no rows"),
+        (put(4, anger=""), "line 6: anger is not a finite number"),
+        (put(4, anger="inf"), "line 6: anger is not a finite number"),
+        (put(4, repeat="first"), "line 6: repeat is not a finite number"),
+        (put(2, anger=-0.2), "line 4: a probability lies outside 0..1"),
+        (put(2, anger=0.5, fear=0.5, neutral=0.5, sadness=0), "line 4: the probabilities do not sum to 1"),
+        (put(0, emotion="joy"), "line 2: emotion is not one of anger, fear, neutral, sadness"),
+        (put(0, predicted=""), "line 2: predicted is not one of anger"),
+        (
+            put(1, predicted="fear", anger=0.7, fear=0.3, neutral=0, sadness=0),
+            "line 3: predicted is not the most probable",
+        ),
+        (put(5, clip="emodb/00-00"), "line 7: this clip was already predicted in this repeat"),
+    ],
+)
 def test_bad_predictions(tmp_path, change, message):
     path = write(tmp_path, change)
     with pytest.raises(InputError) as error:
@@ -309,9 +341,12 @@ def history(*rows):
 
 
 def test_learning_curves_hold_the_last_value_of_a_run_that_stopped():
-    curves = scores.learning_curves({
-        "baseline": history((0, 0, 1, 0.2), (0, 0, 2, 0.4), (0, 1, 1, 0.4), (0, 1, 2, 0.6), (0, 1, 3, 0.8)),
-        "masked": history((0, 0, 1, 0.5))})
+    curves = scores.learning_curves(
+        {
+            "baseline": history((0, 0, 1, 0.2), (0, 0, 2, 0.4), (0, 1, 1, 0.4), (0, 1, 2, 0.6), (0, 1, 3, 0.8)),
+            "masked": history((0, 0, 1, 0.5)),
+        }
+    )
     assert curves.columns.tolist() == ["arm", "epoch", "ua"]
     assert curves["arm"].tolist() == ["baseline"] * 3 + ["masked"]
     assert curves["epoch"].tolist() == [1, 2, 3, 1]
@@ -330,11 +365,14 @@ def test_quality_table_has_the_reference_and_a_row_a_generator(quality):
     header, _, real, diffusion, vae, *_ = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert header[:2] == ["clips", "Fréchet"] and len({len(line) for line in lines[:5]}) == 1
     column = header.index("recognised %")
-    for row, (name, side) in zip((real, diffusion, vae), (
-        ("real", quality["diffusion"]["reference"]),
-        ("diffusion", quality["diffusion"]["synthetic"]),
-        ("vae", quality["vae"]["synthetic"]),
-    )):
+    for row, (name, side) in zip(
+        (real, diffusion, vae),
+        (
+            ("real", quality["diffusion"]["reference"]),
+            ("diffusion", quality["diffusion"]["synthetic"]),
+            ("vae", quality["vae"]["synthetic"]),
+        ),
+    ):
         assert row[0] == name and row[column] == f"{100 * side['recognised']:.1f}"
     assert vae[header.index("kernel")] == ""
     assert lines[-1] == scores.QUALITY_NOTE

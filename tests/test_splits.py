@@ -65,7 +65,10 @@ def parts(split, table, repeat, fold):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @given(
-    table=catalogues(), folds=st.integers(2, 3), repeats=st.integers(1, 2), seed=st.integers(0, 1000),
+    table=catalogues(),
+    folds=st.integers(2, 3),
+    repeats=st.integers(1, 2),
+    seed=st.integers(0, 1000),
     share=st.just(1.0) | st.floats(0.01, 1),
 )
 @settings(max_examples=15 * MORE, deadline=None)
@@ -164,10 +167,17 @@ def test_a_share_that_cannot_be_trained_on(share):
         split_settings(training=share)
 
 
-@pytest.mark.parametrize(("protocol", "digest"), [
-    ("speaker", "31bcfc85169fb8dc"), ("loso", "3b80b9192e8d03ca"), ("text", "e3acb12bb139219a"),
-    ("speaker_text", "eb45fe02b673d678"), ("cross_corpus", "853242c4bf2bcd9b"), ("random", "ffeeff321540a8f7"),
-])
+@pytest.mark.parametrize(
+    ("protocol", "digest"),
+    [
+        ("speaker", "31bcfc85169fb8dc"),
+        ("loso", "3b80b9192e8d03ca"),
+        ("text", "e3acb12bb139219a"),
+        ("speaker_text", "eb45fe02b673d678"),
+        ("cross_corpus", "853242c4bf2bcd9b"),
+        ("random", "ffeeff321540a8f7"),
+    ],
+)
 def test_all_training_clips_make_the_split_that_there_was_before_shares(protocol, digest):
     split = splits.make(study(), split_settings(protocol, repeats=2, training=1.0))
     assert hashlib.sha256(split.to_csv(index=False).encode()).hexdigest()[:16] == digest
@@ -181,9 +191,7 @@ def study():
     rows = []
     for number, text, emotion in product(range(10), range(10), EMOTIONS):
         if (number + text + len(emotion)) % 3:
-            rows.append(
-                ("emodb", f"emodb-{number:02}", ["male", "female"][number % 2], f"emodb-{text}", emotion, 1)
-            )
+            rows.append(("emodb", f"emodb-{number:02}", ["male", "female"][number % 2], f"emodb-{text}", emotion, 1))
     for number, text, emotion, take in product(range(24), range(2), EMOTIONS, (1, 2)):
         sex = ["male", "female"][number % 2]
         rows.append(("ravdess", f"ravdess-{number:02}", sex, f"ravdess-{text}", emotion, take))
@@ -327,9 +335,7 @@ def test_a_sound_split_passes(split, table):
 
 
 def refused(split, table, clip, why, protocol="speaker"):
-    with pytest.raises(
-        InputError, match=rf"^split: clip {clip} \(repeat 0 fold \d\) {why}.*; run `dvc repro split`"
-    ):
+    with pytest.raises(InputError, match=rf"^split: clip {clip} \(repeat 0 fold \d\) {why}.*; run `dvc repro split`"):
         splits.check(split, table, protocol)
 
 
@@ -390,9 +396,7 @@ def test_an_empty_role(role, rows):
     table["emotion"] = "anger"
     rows = [(0, "a", "test"), (0, "b", "test"), (0, "c", "validation"), (0, "d", "train"), *rows]
     split = pd.DataFrame(rows, columns=["fold", "clip", "role"]).assign(repeat=0)
-    with pytest.raises(
-        InputError, match=rf"split: repeat 0 fold \d has no {role} clips; change `split.folds`"
-    ):
+    with pytest.raises(InputError, match=rf"split: repeat 0 fold \d has no {role} clips; change `split.folds`"):
         splits.check(split, table, "speaker")
 
 
@@ -432,16 +436,12 @@ def test_a_test_sentence_in_training(protocol, split, table):
     refused(split, table, clip, "shares its text with a test clip of the same fold", protocol)
 
 
-@pytest.mark.parametrize(
-    ("kept_out", "role"), [("test", "train"), ("test", "validation"), ("validation", "train")]
-)
+@pytest.mark.parametrize(("kept_out", "role"), [("test", "train"), ("test", "validation"), ("validation", "train")])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_identical_files_on_two_sides(protocol, kept_out, role, split, table):
     table["corpus"] = table["speaker"] = table["text"] = table["clip"]
     clip = first_of(split, role)
-    table.loc[table["clip"] == clip, "sha256"] = table.sha256[
-        table["clip"] == first_of(split, kept_out)
-    ].iloc[0]
+    table.loc[table["clip"] == clip, "sha256"] = table.sha256[table["clip"] == first_of(split, kept_out)].iloc[0]
     refused(split, table, clip, f"shares its sha256 with a {kept_out} clip of the same fold", protocol)
 
 
@@ -494,9 +494,7 @@ def test_folds_are_read_in_catalogue_order(split, table, tmp_path):
 
 
 def test_a_file_that_leaks_is_refused(split, table, tmp_path):
-    split.sample(frac=1, random_state=0).assign(role=np.array(split.role)).to_csv(
-        tmp_path / "splits.csv", index=False
-    )
+    split.sample(frac=1, random_state=0).assign(role=np.array(split.role)).to_csv(tmp_path / "splits.csv", index=False)
     with pytest.raises(InputError, match=r"^split: clip "):
         splits.load(tmp_path / "splits.csv", table, "speaker")
 
@@ -509,9 +507,7 @@ def test_a_missing_column(split, table, tmp_path, column):
         splits.load(path, table, "speaker")
 
 
-@pytest.mark.parametrize(
-    "content", [None, b"", b"\xff\xfe\x00", b'a,b\n"1,2\n'], ids=["none", "0", "bytes", "quote"]
-)
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00", b'a,b\n"1,2\n'], ids=["none", "0", "bytes", "quote"])
 def test_an_unreadable_file(table, tmp_path, content):
     path = Path(tmp_path, "splits.csv")
     if content is not None:

@@ -67,9 +67,7 @@ def test_one_foreign_clip_among_many_is_refused(toy):
     index = pd.read_csv(FOLDER / "index.csv")
     index.loc[5, "training"] = toy.folds[1].training_digest
     index.to_csv(FOLDER / "index.csv", index=False)
-    with pytest.raises(
-        InputError, match="a synthetic clip was not made from the training part of repeat 0 fold 0"
-    ):
+    with pytest.raises(InputError, match="a synthetic clip was not made from the training part of repeat 0 fold 0"):
         synthetic.clips(FOLDER, toy.folds[0], EMOTIONS, "cpu")
 
 

@@ -72,9 +72,7 @@ def fit(real=REAL, synthetic=None, share=0.0, masks=UNMASKED, seed=0, log=None, 
             log(model)
 
     settings = SETTINGS.model_copy(update=change)
-    epoch = training.fit(
-        model, real.normaliser(), sources, VALIDATION, FRAMES, settings, masks, seed, log_all
-    )
+    epoch = training.fit(model, real.normaliser(), sources, VALIDATION, FRAMES, settings, masks, seed, log_all)
     return model, epoch, history
 
 
@@ -100,7 +98,11 @@ def test_chance_where_the_emotions_are_shuffled():
 @pytest.mark.parametrize(
     "change",
     [
-        {}, {"masks": MASKS}, {"synthetic": SYNTHETIC, "share": 0.3}, {"precision": "bf16"}, {"ema": 0.9},
+        {},
+        {"masks": MASKS},
+        {"synthetic": SYNTHETIC, "share": 0.3},
+        {"precision": "bf16"},
+        {"ema": 0.9},
         {"mixup": 0.4},
     ],
 )
@@ -218,9 +220,7 @@ def test_training_ends_after_epochs_without_a_better_one(monkeypatch, patience, 
     recalls = iter([0.5, 0.6, 0.4, 0.5, 0.3, 0.9, 0.2, 0.2])
     monkeypatch.setattr(training, "mean_recall", lambda *_: next(recalls))
     snapshots = []
-    model, epoch, history = fit(
-        epochs=8, patience=patience, log=lambda model: snapshots.append(weights(model))
-    )
+    model, epoch, history = fit(epochs=8, patience=patience, log=lambda model: snapshots.append(weights(model)))
     assert (len(history), epoch) == (epochs, best)
     assert weights(model) == snapshots[best - 1]
 
@@ -234,9 +234,7 @@ def test_among_equal_recalls_the_lower_loss_is_chosen(monkeypatch):
 
 def test_mean_recall_weighs_emotions_alike():
     emotion = torch.tensor([0, 0, 0, 0, 1, 3])
-    assert training.mean_recall(torch.tensor([0, 0, 0, 1, 1, 0]), emotion) == pytest.approx(
-        (0.75 + 1 + 0) / 3
-    )
+    assert training.mean_recall(torch.tensor([0, 0, 0, 1, 1, 0]), emotion) == pytest.approx((0.75 + 1 + 0) / 3)
     assert training.mean_recall(emotion, emotion) == 1.0
 
 

@@ -142,9 +142,7 @@ def test_what_it_is_not_made_from_does_not_matter():
 
 def test_a_missing_input_says_what_to_do():
     Path(FILES[1]).unlink()
-    with pytest.raises(
-        InputError, match=rf"^{FILES[1]} is missing; run `dvc repro` to make it, or `dvc pull`"
-    ):
+    with pytest.raises(InputError, match=rf"^{FILES[1]} is missing; run `dvc repro` to make it, or `dvc pull`"):
         finish(work([]))
 
 

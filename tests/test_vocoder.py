@@ -74,11 +74,18 @@ def test_the_clips_of_the_gallery_are_written_in_its_order_and_no_real_one(toy, 
     values = {"mels": settings, "audio.sample_rate": RATE, "emotions": toy.emotions, "split.protocol": "speaker"}
     monkeypatch.setattr(params, "read", lambda key, kind: values[key])
     rng = np.random.default_rng(0)
-    packs.write("data/synthetic/diffusion", (
-        ({"clip": f"{fold}/{emotion}-{take}", "repeat": 0, "fold": fold, "emotion": emotion},
-         rng.uniform(-80, 0, (20, 8)))
-        for fold in (1, 0) for emotion in toy.emotions for take in range(4)
-    ))
+    packs.write(
+        "data/synthetic/diffusion",
+        (
+            (
+                {"clip": f"{fold}/{emotion}-{take}", "repeat": 0, "fold": fold, "emotion": emotion},
+                rng.uniform(-80, 0, (20, 8)),
+            )
+            for fold in (1, 0)
+            for emotion in toy.emotions
+            for take in range(4)
+        ),
+    )
     monkeypatch.setattr(examples, "real", None)
     listen.main("diffusion")
 
@@ -94,11 +101,18 @@ def test_the_clips_of_the_gallery_are_written_in_its_order_and_no_real_one(toy, 
 
 
 def test_examples_are_spread_over_the_clips_of_the_first_fold(toy):
-    packs.write("data/synthetic/diffusion", (
-        ({"clip": f"{fold}/{emotion}-{take}", "repeat": 0, "fold": fold, "emotion": emotion},
-         np.full((2, 8), -10 * fold - take))
-        for fold in (1, 0) for emotion in toy.emotions for take in range(9)
-    ))
+    packs.write(
+        "data/synthetic/diffusion",
+        (
+            (
+                {"clip": f"{fold}/{emotion}-{take}", "repeat": 0, "fold": fold, "emotion": emotion},
+                np.full((2, 8), -10 * fold - take),
+            )
+            for fold in (1, 0)
+            for emotion in toy.emotions
+            for take in range(9)
+        ),
+    )
     shown = examples.synthetic(toy, "diffusion")
     assert list(shown) == toy.emotions
     assert [mel[0, 0] for mel in shown["neutral"]] == [0, -3, -6]

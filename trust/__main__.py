@@ -40,8 +40,15 @@ def tables(results):
     for fault in faults.FAULTS:
         cases = [case for case in strikes if case["fault"] == fault]
         said = Counter(case["said"].partition(";")[0].partition(" while ")[0] for case in cases if case["struck"])
-        rows.append([fault, len(cases), sum(case["struck"] for case in cases), sum(map(faults.survived, cases)),
-                     said.most_common(1)[0][0] if any(said) else ""])
+        rows.append(
+            [
+                fault,
+                len(cases),
+                sum(case["struck"] for case in cases),
+                sum(map(faults.survived, cases)),
+                said.most_common(1)[0][0] if any(said) else "",
+            ]
+        )
     parts = [
         f"### Faults in each of {len(stages)} stages\n",
         table("fault | injected | stopped the stage | survived | what the stage most often said", rows),
@@ -50,27 +57,42 @@ def tables(results):
         "stage came too late, or met a file that it did not need.\n",
         f"{sum(case['remedy'] is not None for case in strikes)} of them needed a remedy first, for a file of DVC's own "
         "that was cut off (see above).\n",
-        *(f"The whole graph from nothing, ended by SIGKILL or SIGTERM {storm['stops']} times until it was through: "
-          f"{SURVIVED[faults.survived(storm)]}, {len(storm['remedies'])} remedies.\n" for storm in storms),
+        *(
+            f"The whole graph from nothing, ended by SIGKILL or SIGTERM {storm['stops']} times until it was through: "
+            f"{SURVIVED[faults.survived(storm)]}, {len(storm['remedies'])} remedies.\n"
+            for storm in storms
+        ),
         "### Hostile and broken input\n",
-        table("what is read | inputs | read | refused | memory, MiB", [
-            [name, found["read"] + found["refused"], found["read"], found["refused"], found["memory MiB"]]
-            for name, found in results["fuzz"]["targets"].items()
-        ]),
+        table(
+            "what is read | inputs | read | refused | memory, MiB",
+            [
+                [name, found["read"] + found["refused"], found["read"], found["refused"], found["memory MiB"]]
+                for name, found in results["fuzz"]["targets"].items()
+            ],
+        ),
         "Each in a process that may take 2 GiB beyond its modules. Memory: the most that it took beyond them.\n",
         "### Properties of the evaluation\n",
-        table("property | random cases", [
-            [f"`{name}`", f"{count:,}"] for name, count in results["properties"]["drawn"].items()
-        ]),
+        table(
+            "property | random cases",
+            [[f"`{name}`", f"{count:,}"] for name, count in results["properties"]["drawn"].items()],
+        ),
         f"In {results['properties']['studies']:,} simulated studies of known truth, 95 % intervals over speakers hold "
         f"it in {100 * results['properties']['coverage']:.1f} %, and the paired test finds a difference where there is "
         f"none (p ≤ 0.05) in {100 * results['properties']['false alarms']:.1f} %.\n",
         "### Determinism\n",
-        table("same seed, but | bytes | largest difference of a probability | clips recognised otherwise | UA", [
-            [name, "the same" if found["same bytes"] else "others", found["probability"],
-             f"{found['other emotion']} of {found['clips']}", f"{100 * found['ua']:+.1f} points"]
-            for name, found in results["determinism"].items()
-        ]),
+        table(
+            "same seed, but | bytes | largest difference of a probability | clips recognised otherwise | UA",
+            [
+                [
+                    name,
+                    "the same" if found["same bytes"] else "others",
+                    found["probability"],
+                    f"{found['other emotion']} of {found['clips']}",
+                    f"{100 * found['ua']:+.1f} points",
+                ]
+                for name, found in results["determinism"].items()
+            ],
+        ),
     ]
     return "\n".join(parts)
 

@@ -8,7 +8,17 @@ import time
 from contextlib import contextmanager
 
 KINDS = (
-    "whole", "cut", "reset", "longer", "shorter", "no length", "no ranges", "wrong range", "redirect", "slow", "busy",
+    "whole",
+    "cut",
+    "reset",
+    "longer",
+    "shorter",
+    "no length",
+    "no ranges",
+    "wrong range",
+    "redirect",
+    "slow",
+    "busy",
 )
 
 

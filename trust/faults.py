@@ -68,7 +68,8 @@ def damaged_cache(folder):
     """Files of DVC's cache that are not what their name says."""
     cache = folder / ".dvc/cache/files/md5"
     return [
-        str(path) for path in cache.glob("??/*")
+        str(path)
+        for path in cache.glob("??/*")
         if hashlib.md5(path.read_bytes()).hexdigest() != path.parent.name + path.name.removesuffix(".dir")
     ]
 
@@ -111,15 +112,25 @@ def strike(folder, stage, fault, draw, count):
         happened = Path(notes, "happened")
         place = json.loads(happened.read_text())["path"] if happened.exists() else None
     return {
-        "stage": stage, "fault": fault, "at": round(at, 3), "place": place, "struck": running.returncode != 0,
-        "said": last_line(printed), **recovery(folder, expected),
+        "stage": stage,
+        "fault": fault,
+        "at": round(at, 3),
+        "place": place,
+        "struck": running.returncode != 0,
+        "said": last_line(printed),
+        **recovery(folder, expected),
     }
 
 
 def start(folder, *arguments, **environment):
     return subprocess.Popen(
-        ["dvc", "repro", *arguments], cwd=folder, env=project.ENVIRONMENT | environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        ["dvc", "repro", *arguments],
+        cwd=folder,
+        env=project.ENVIRONMENT | environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
 
 
@@ -139,8 +150,12 @@ def recovery(folder, expected):
     status, printed = outcome(start(folder))
     if needed := remedy(folder, printed):
         status, printed = outcome(start(folder))
-    return {"completed": status == 0, "remedy": needed, "printed": printed[-2000:] if status else "",
-            **difference(folder, expected)}
+    return {
+        "completed": status == 0,
+        "remedy": needed,
+        "printed": printed[-2000:] if status else "",
+        **difference(folder, expected),
+    }
 
 
 def outcome(running):
@@ -183,8 +198,13 @@ def storm(folder, draw, expected, mean=15.0):
         if running.returncode == 0 or not (needed := remedy(made, printed)):
             break
         remedies.append(needed)
-    return {"stops": stops, "completed": running.returncode == 0, "remedies": remedies,
-            "printed": printed[-2000:] if running.returncode else "", **difference(made, expected)}
+    return {
+        "stops": stops,
+        "completed": running.returncode == 0,
+        "remedies": remedies,
+        "printed": printed[-2000:] if running.returncode else "",
+        **difference(made, expected),
+    }
 
 
 def survived(case):

@@ -75,8 +75,18 @@ def sounds():
     """The same swell in every format, of all kinds of samples."""
     time = np.arange(8000) / 16000
     samples = 0.5 * np.sign(np.sin(2 * np.pi * 200 * time)) * np.sin(2 * np.pi * time)
-    kinds = [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAVEX", "PCM_24"), ("RF64", "PCM_16"), ("WAV", "MS_ADPCM"),
-             ("AIFF", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None)]
+    kinds = [
+        ("WAV", "PCM_16"),
+        ("WAV", "FLOAT"),
+        ("WAVEX", "PCM_24"),
+        ("RF64", "PCM_16"),
+        ("WAV", "MS_ADPCM"),
+        ("AIFF", "PCM_16"),
+        ("FLAC", "PCM_16"),
+        ("OGG", "VORBIS"),
+        ("OGG", "OPUS"),
+        ("MP3", None),
+    ]
     found = []
     for name, subtype in kinds:
         file = io.BytesIO()
@@ -167,9 +177,22 @@ NAMES = (
     | st.from_regex(r"[0-9]{2}[ab][0-9]{2}[A-Z][a-z]\.wav", fullmatch=True)
     | st.from_regex(r"0[1-3](-0[0-9]){5}-[0-9]{2}\.wav", fullmatch=True)
 )
-CELLS = st.sampled_from([
-    "anger", "neutral", "anna", "1.wav", "a/../../b.wav", "/etc/passwd.wav", "..", "", "nan", "-1", "1e999", '"',
-]) | st.text(max_size=6)
+CELLS = st.sampled_from(
+    [
+        "anger",
+        "neutral",
+        "anna",
+        "1.wav",
+        "a/../../b.wav",
+        "/etc/passwd.wav",
+        "..",
+        "",
+        "nan",
+        "-1",
+        "1e999",
+        '"',
+    ]
+) | st.text(max_size=6)
 
 
 @st.composite
@@ -206,10 +229,16 @@ def the_catalogue(content, place):
 
 def the_split(content, place):
     (place / "splits.csv").write_bytes(content)
-    table = pd.DataFrame({
-        "clip": ["a", "b", "c"], "corpus": "x", "speaker": ["a", "b", "c"], "text": "t", "emotion": "anger",
-        "sha256": ["a", "b", "c"],
-    })
+    table = pd.DataFrame(
+        {
+            "clip": ["a", "b", "c"],
+            "corpus": "x",
+            "speaker": ["a", "b", "c"],
+            "text": "t",
+            "emotion": "anger",
+            "sha256": ["a", "b", "c"],
+        }
+    )
     for fold in splits.load(place / "splits.csv", table, "speaker"):
         assert len({*fold.train, *fold.validation, *fold.test}) == len(fold.train + fold.validation + fold.test)
 
@@ -257,8 +286,15 @@ BOMB = "seed:\n  a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 ODD = [
-    BOMB.encode(), b"seed: 2020-13-45", b"[" * 20_000, b"seed: " + b"9" * 5000, b"? [a]\n: 1", b"&a [*a]", b"\x00",
-    b"seed: !!binary x", b"!!python/object/apply:os.system ['true']",
+    BOMB.encode(),
+    b"seed: 2020-13-45",
+    b"[" * 20_000,
+    b"seed: " + b"9" * 5000,
+    b"? [a]\n: 1",
+    b"&a [*a]",
+    b"\x00",
+    b"seed: !!binary x",
+    b"!!python/object/apply:os.system ['true']",
 ]
 
 
@@ -367,15 +403,15 @@ TARGETS = {
     "file names": (NAMES, named),
     "clips.csv": (tables(["file", "speaker", "emotion"], ["{n}.wav", "anna", "anger"]), own_recordings),
     "catalogue.csv": (
-        tables(
-            catalogue.COLUMNS, ["x/{n}", "x", "x.wav", "s", "male", "anger", "t", "normal", "1.5", "16000", "0a"]
-        ),
+        tables(catalogue.COLUMNS, ["x/{n}", "x", "x.wav", "s", "male", "anger", "t", "normal", "1.5", "16000", "0a"]),
         the_catalogue,
     ),
     "splits.csv": (damaged([SPLIT.encode()]), the_split),
     "predictions": (
-        tables(["repeat", "fold", "clip", "emotion", "predicted", *CHOSEN["emotions"]],
-               ["0", "0", "x/{n}", "anger", "anger", "0.75", "0.25"]),
+        tables(
+            ["repeat", "fold", "clip", "emotion", "predicted", *CHOSEN["emotions"]],
+            ["0", "0", "x/{n}", "anger", "anger", "0.75", "0.25"],
+        ),
         the_predictions,
     ),
     "params.yaml": (settings_files() | st.sampled_from(ODD), the_params),
@@ -392,8 +428,9 @@ def run(name, examples):
     strategy, read = TARGETS[name]
     outcomes = Counter(read=0, refused=0)
 
-    @settings(max_examples=examples, deadline=None, database=None, derandomize=True,
-              suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
     @given(strategy)
     def target(value):
         with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():

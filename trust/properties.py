@@ -28,7 +28,10 @@ def main():
     chosen = parser.parse_args()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n", "0", "--timeout", "0", "--hypothesis-show-statistics", *FILES],
-        cwd=ROOT, env=os.environ | {"SER_EXAMPLES": str(chosen.times)}, stdout=subprocess.PIPE, text=True,
+        cwd=ROOT,
+        env=os.environ | {"SER_EXAMPLES": str(chosen.times)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     print(done.stdout[-2000:])
     drawn, name = {}, None
@@ -39,7 +42,10 @@ def main():
             drawn[name] = drawn.get(name, 0) + int(found[2])
     rng = np.random.default_rng(0)
     result = {
-        "times": chosen.times, "passed": not done.returncode, "drawn": drawn, "studies": STUDIES,
+        "times": chosen.times,
+        "passed": not done.returncode,
+        "drawn": drawn,
+        "studies": STUDIES,
         "coverage": simulations.coverage(STUDIES, rng),
         "false alarms": float((simulations.p_values(STUDIES, rng) <= 0.05).mean()),
     }

@@ -15,7 +15,12 @@ def run(paths, folder, settings, sample_rate=22050, seconds=10):
 
 def mel(samples, settings, sample_rate=22050):
     power = librosa.feature.melspectrogram(
-        y=samples, sr=sample_rate, n_fft=settings.n_fft, hop_length=settings.hop, n_mels=settings.n_mels,
-        fmin=settings.fmin, fmax=settings.fmax,
+        y=samples,
+        sr=sample_rate,
+        n_fft=settings.n_fft,
+        hop_length=settings.hop,
+        n_mels=settings.n_mels,
+        fmin=settings.fmin,
+        fmax=settings.fmax,
     )
     return librosa.power_to_db(power, ref=np.max)

@@ -28,9 +28,7 @@ def build(n_mels, frames, pretrained):
     first = nn.Conv2d(1, CHANNELS[0], 5, stride=2, padding=2, bias=False)
     blocks = [block(before, after) for before, after in pairwise(CHANNELS)]
     bands = -(-n_mels // 2 ** len(CHANNELS))
-    hidden = nn.Sequential(
-        nn.Linear(2 * CHANNELS[-1] * bands, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU()
-    )
+    hidden = nn.Sequential(nn.Linear(2 * CHANNELS[-1] * bands, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU())
     return nn.Sequential(first, nn.BatchNorm2d(CHANNELS[0]), nn.ReLU(), *blocks, Statistics(), hidden), HIDDEN
 
 

@@ -18,9 +18,7 @@ class Body(nn.Module):
         net, _ = imagenet.resnet("resnet18", pretrained)
         first = net.layer3[0]
         first.conv1.stride = first.downsample[0].stride = (2, 1)
-        self.features = nn.Sequential(
-            net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3
-        )
+        self.features = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3)
         self.transformer = nn.Sequential(
             *(
                 nn.TransformerEncoderLayer(WIDTH, 4, 2 * WIDTH, activation="gelu", batch_first=True, norm_first=True)

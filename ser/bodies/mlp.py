@@ -19,7 +19,10 @@ def build(n_mels, frames, pretrained):
     imagenet.refuse("mlp", pretrained)
     layers = (
         Pooled(),
-        nn.Linear(2 * n_mels, HIDDEN), nn.ReLU(), nn.Dropout(0.3),
-        nn.Linear(HIDDEN, HIDDEN), nn.ReLU(),
+        nn.Linear(2 * n_mels, HIDDEN),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Linear(HIDDEN, HIDDEN),
+        nn.ReLU(),
     )
     return nn.Sequential(*layers), HIDDEN

@@ -227,8 +227,15 @@ def _receive(source, part):
         response.raise_for_status()
         start = have if resumed else 0
         length = response.headers.get("Content-Length", "")
-        bar = tqdm(desc=f"{source.name}: downloading", unit="B", unit_scale=True, initial=start, disable=None,
-                   total=start + int(length) if length.isdecimal() else None, dynamic_ncols=True)
+        bar = tqdm(
+            desc=f"{source.name}: downloading",
+            unit="B",
+            unit_scale=True,
+            initial=start,
+            disable=None,
+            total=start + int(length) if length.isdecimal() else None,
+            dynamic_ncols=True,
+        )
         # read1, unlike iter_content, hands over every byte that came before a connection broke.
         chunk = response.raw.read1(CHUNK)
         if start == 0 and not b"PK".startswith(chunk[:2]):

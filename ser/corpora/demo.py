@@ -45,12 +45,12 @@ SILENCE = (0.05, 0.15)  # seconds before and after the sentence
 PROSODY = ("pitch", "range", "tempo", "level", "tilt", "rough", "breath", "tremor")
 EMOTIONS = {
     # pitch and range in semitones, tempo in %, level in dB, tilt in dB an octave, the others as shares
-    "anger":     (+3.0, +4.0, +12.0, +6.0, +2.0, 0.30, 0.00, 0.00),
-    "disgust":   (-1.5, +1.0, -14.0, -1.0, +0.5, 0.20, 0.06, 0.00),
-    "fear":      (+5.0, -1.0, +16.0, +1.0, +0.8, 0.00, 0.10, 0.35),
-    "happiness": (+4.0, +5.0,  +6.0, +3.0, +1.0, 0.00, 0.02, 0.00),
-    "neutral":   ( 0.0,  0.0,   0.0,  0.0,  0.0, 0.00, 0.00, 0.00),
-    "sadness":   (-2.0, -3.0, -18.0, -6.0, -2.0, 0.00, 0.14, 0.08),
+    "anger": (+3.0, +4.0, +12.0, +6.0, +2.0, 0.30, 0.00, 0.00),
+    "disgust": (-1.5, +1.0, -14.0, -1.0, +0.5, 0.20, 0.06, 0.00),
+    "fear": (+5.0, -1.0, +16.0, +1.0, +0.8, 0.00, 0.10, 0.35),
+    "happiness": (+4.0, +5.0, +6.0, +3.0, +1.0, 0.00, 0.02, 0.00),
+    "neutral": (0.0, 0.0, 0.0, 0.0, 0.0, 0.00, 0.00, 0.00),
+    "sadness": (-2.0, -3.0, -18.0, -6.0, -2.0, 0.00, 0.14, 0.08),
 }
 HABIT = 0.35  # standard deviation over speakers of how they express an emotion, as a share of the offset
 TAKE = (0.9, 0.9, 4.5, 1.4, 0.5, 0.05, 0.02, 0.05)  # standard deviation from take to take, in the same units
@@ -110,10 +110,16 @@ def parse(path: Path) -> dict:
             f"{path}: not a clip of the demo corpus; expected SPEAKER_EMOTION_TEXT_TAKE.wav with speaker in "
             f"{', '.join(SPEAKERS)}, emotion in {', '.join(EMOTIONS)}, text in {', '.join(TEXTS)} "
             f"and take in {', '.join(TAKES)}, such as f1_anger_de1_2.wav; "
-            "remove the file or generate the corpus again")
+            "remove the file or generate the corpus again"
+        )
     speaker, emotion, text, _ = path.stem.split("_")
-    return {"speaker": f"demo-{speaker}", "sex": "female" if speaker.startswith("f") else "male",
-            "emotion": emotion, "text": f"demo-{text}", "intensity": "normal"}
+    return {
+        "speaker": f"demo-{speaker}",
+        "sex": "female" if speaker.startswith("f") else "male",
+        "emotion": emotion,
+        "text": f"demo-{text}",
+        "intensity": "normal",
+    }
 
 
 def speak(synthesiser: "Synthesiser", name: str) -> np.ndarray:
@@ -134,7 +140,7 @@ def speak(synthesiser: "Synthesiser", name: str) -> np.ndarray:
     samples = _voice_quality(samples, rough, breath, tremor, rng)
     samples = _tilted(samples, speaker.tilt + change["tilt"])
     samples = _in_room(samples, speaker.decay, _rng(speaker_id))
-    samples *= _amplitude(-26 + speaker.level + change["level"]) / np.sqrt(np.mean(samples ** 2))
+    samples *= _amplitude(-26 + speaker.level + change["level"]) / np.sqrt(np.mean(samples**2))
     samples += _amplitude(speaker.noise) * rng.standard_normal(len(samples))
     return samples * min(1.0, 0.9 / np.abs(samples).max())
 
@@ -151,6 +157,7 @@ class Synthesiser:
         with ExitStack() as undo:
             try:
                 import espeakng_loader
+
                 installed = Path(espeakng_loader.get_data_path())
                 self._library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
                 folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="espeak-")))
@@ -159,8 +166,7 @@ class Synthesiser:
                     copy = folder / "espeak-ng-data" / name
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(installed / name, copy)
-                rate = self._library.espeak_Initialize(
-                    self._SYNCHRONOUS, 0, str(folder).encode(), self._DONT_EXIT)
+                rate = self._library.espeak_Initialize(self._SYNCHRONOUS, 0, str(folder).encode(), self._DONT_EXIT)
                 if rate != SAMPLE_RATE:
                     raise OSError(f"espeak_Initialize returned {rate}, not the sample rate {SAMPLE_RATE}")
             except (ImportError, AttributeError, OSError) as error:
@@ -177,19 +183,19 @@ class Synthesiser:
     def __exit__(self, *_):
         self._undo.close()
 
-    def say(self, text: str, language: str, variant: str, pitch: tuple[float, float],
-            tempo: float) -> np.ndarray:
+    def say(self, text: str, language: str, variant: str, pitch: tuple[float, float], tempo: float) -> np.ndarray:
         """Samples in -1..1 of `text`, with a pitch range in Hz and a tempo in words a minute."""
         base = (self._variants / variant).read_text(encoding="utf-8")
         (self._variants / "clip").write_text(
-            f"{base}\npitch {pitch[0]:.0f} {pitch[1]:.0f}\n{self._NO_NOISE}", encoding="utf-8")
+            f"{base}\npitch {pitch[0]:.0f} {pitch[1]:.0f}\n{self._NO_NOISE}", encoding="utf-8"
+        )
         self._chunks.clear()
         encoded = text.encode()
         self._call("espeak_SetVoiceByName", f"{language}+clip".encode())
         self._call("espeak_SetParameter", self._RATE, round(tempo), 0)
         self._call("espeak_SetParameter", self._VOLUME, 60, 0)
         self._call("espeak_Synth", encoded, len(encoded) + 1, 0, 0, 0, self._UTF8, None, None)
-        return np.concatenate(self._chunks) / 2 ** 15
+        return np.concatenate(self._chunks) / 2**15
 
     def _call(self, function, *arguments):
         status = self._library[function](*arguments)
@@ -206,13 +212,24 @@ class Synthesiser:
     # Roughness has the levels 0 to 7, and 0 still weakens every fourth cycle of a creaky vowel, counted on
     # from clip to clip; above 7 there is no such modulation (wavegen.c, modulation_tab).
     _NO_NOISE = "flutter 0\nroughness 8\nbreath 0 0 0 0 0 0 0 0\necho 0 0\n"
-    _DATA = ("phondata", "phonindex", "phontab", "intonations", "de_dict", "en_dict", "lang/gmw/de",
-             "lang/gmw/en-US", *(f"voices/!v/{speaker.variant}" for speaker in SPEAKERS.values()))
+    _DATA = (
+        "phondata",
+        "phonindex",
+        "phontab",
+        "intonations",
+        "de_dict",
+        "en_dict",
+        "lang/gmw/de",
+        "lang/gmw/en-US",
+        *(f"voices/!v/{speaker.variant}" for speaker in SPEAKERS.values()),
+    )
 
 
 def _unusable(reason):
-    return InputError(f"espeak-ng, which speaks the demo corpus, cannot be used ({reason}); reinstall the "
-                      "requirements: pip install --force-reinstall -r requirements.txt")
+    return InputError(
+        f"espeak-ng, which speaks the demo corpus, cannot be used ({reason}); reinstall the "
+        "requirements: pip install --force-reinstall -r requirements.txt"
+    )
 
 
 def _rng(name):
@@ -248,5 +265,5 @@ def _in_room(samples, decay, rng):
     """`samples` in a small room, whose response is exponentially decaying noise, 10 dB below the voice."""
     time = np.arange(round(decay * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(time)) * _amplitude(-60 * time / decay)
-    tail *= _amplitude(-10) / np.sqrt(np.sum(tail ** 2))
-    return samples + fftconvolve(samples, tail)[:len(samples)]
+    tail *= _amplitude(-10) / np.sqrt(np.sum(tail**2))
+    return samples + fftconvolve(samples, tail)[: len(samples)]

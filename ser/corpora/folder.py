@@ -50,8 +50,11 @@ def parse(path: Path) -> dict[str, str]:
 def _rows(place):
     return {
         row["file"]: {
-            "speaker": f"folder-{row['speaker']}", "sex": row["sex"], "emotion": row["emotion"],
-            "text": f"folder-{row['text'] or row['file']}", "intensity": row["intensity"],
+            "speaker": f"folder-{row['speaker']}",
+            "sex": row["sex"],
+            "emotion": row["emotion"],
+            "text": f"folder-{row['text'] or row['file']}",
+            "intensity": row["intensity"],
         }
         for row in read(place).to_dict("records")
     }

@@ -9,12 +9,12 @@ from ser.errors import InputError
 
 
 def fit(
-    clips,       # Clips of the training part
-    normalise,   # their statistics
+    clips,  # Clips of the training part
+    normalise,  # their statistics
     conditions,  # [clips, width], the embedding of each clip
-    settings,    # Fit
+    settings,  # Fit
     seed,
-    log,         # called with {"loss": ...} some 50 times
+    log,  # called with {"loss": ...} some 50 times
 ):
     """Train a denoiser and return the state of its exponential moving average.
 
@@ -34,13 +34,13 @@ def fit(
 
 @torch.inference_mode()
 def sample(
-    state,       # what `fit` returned
+    state,  # what `fit` returned
     n_mels,
-    emotion,     # number of the emotion
+    emotion,  # number of the emotion
     embeddings,  # [clips, width], of the emotion's training clips
-    fitted,      # Fit
-    settings,    # Sample
-    generator,   # CPU torch.Generator
+    fitted,  # Fit
+    settings,  # Sample
+    generator,  # CPU torch.Generator
     device,
     batch=64,
 ):
@@ -61,13 +61,13 @@ def sample(
 
 @torch.inference_mode()
 def enhance(
-    state,       # what `fit` returned
-    mels,        # normalised, [clips, 1, n_mels, frames]
-    emotion,     # numbers of the emotions [clips], or None to heed none
+    state,  # what `fit` returned
+    mels,  # normalised, [clips, 1, n_mels, frames]
+    emotion,  # numbers of the emotions [clips], or None to heed none
     conditions,  # [clips, width], or None as well
-    fitted,      # Fit
-    settings,    # Enhancement
-    generator,   # CPU torch.Generator
+    fitted,  # Fit
+    settings,  # Enhancement
+    generator,  # CPU torch.Generator
     device,
     batch=64,
 ):

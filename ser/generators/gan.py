@@ -80,8 +80,9 @@ class Discriminator(nn.Module):
         super().__init__()
         self.first = _normalised(latents, channels)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.LeakyReLU(0.2), _normalised(channels, channels), nn.LeakyReLU(0.2),
-                          _normalised(channels, channels))
+            nn.Sequential(
+                nn.LeakyReLU(0.2), _normalised(channels, channels), nn.LeakyReLU(0.2), _normalised(channels, channels)
+            )
             for _ in range(2)
         )
         self.last = _normalised(channels + 1, channels)
@@ -119,12 +120,12 @@ def augment(latents, generator):
 
 
 def fit(
-    clips,       # Clips of the training part
-    normalise,   # their statistics
+    clips,  # Clips of the training part
+    normalise,  # their statistics
     conditions,  # [clips, width], the embedding of each clip; this generator is told its emotion instead
-    settings,    # Fit
+    settings,  # Fit
     seed,
-    log,         # called with {"loss": of the discriminator, "generator": ...} some 50 times
+    log,  # called with {"loss": of the discriminator, "generator": ...} some 50 times
 ):
     """Train an autoencoder, then generator and discriminator; return the state of the averaged generator with the
     autoencoder, and a crop of every clip as latents.
@@ -133,7 +134,13 @@ def fit(
     """
     device = clips.start.device
     encoder = autoencoder.train(
-        clips, normalise, settings.frames, settings.autoencoder, settings.precision, seed, "gan",
+        clips,
+        normalise,
+        settings.frames,
+        settings.autoencoder,
+        settings.precision,
+        seed,
+        "gan",
         log=lambda figures: None,
     )
     draws = compute.generator(seed)
@@ -185,19 +192,22 @@ def fit(
     return {
         **{f"autoencoder.{name}": tensor for name, tensor in encoder.state_dict().items()},
         **{f"generator.{name}": tensor for name, tensor in average.module.state_dict().items()},
-        "latents": known[0].half(), "emotion": clips.emotion, "centre": centre, "scale": scale,
+        "latents": known[0].half(),
+        "emotion": clips.emotion,
+        "centre": centre,
+        "scale": scale,
     }
 
 
 @torch.inference_mode()
 def sample(
-    state,       # what `fit` returned
+    state,  # what `fit` returned
     n_mels,
-    emotion,     # number of the emotion
+    emotion,  # number of the emotion
     embeddings,  # [clips, width], of the emotion's training clips, not heeded
-    fitted,      # Fit
-    settings,    # Sample
-    generator,   # CPU torch.Generator
+    fitted,  # Fit
+    settings,  # Sample
+    generator,  # CPU torch.Generator
     device,
 ):
     """Draw normalised mels `[count, 1, n_mels, frames]` of an emotion."""

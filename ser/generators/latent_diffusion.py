@@ -24,12 +24,12 @@ class Model(nn.Module):
 
 
 def fit(
-    clips,       # Clips of the training part
-    normalise,   # their statistics
+    clips,  # Clips of the training part
+    normalise,  # their statistics
     conditions,  # [clips, width], the embedding of each clip
-    settings,    # Fit
+    settings,  # Fit
     seed,
-    log,         # called with {"loss": ...} some 50 times, by the denoiser
+    log,  # called with {"loss": ...} some 50 times, by the denoiser
 ):
     """Train an autoencoder, then a denoiser of its latents; return the state of both.
 
@@ -38,7 +38,13 @@ def fit(
     settings.refuse_sizes("latent_diffusion", len(normalise.mean), settings.autoencoder.factor)
     device = clips.start.device
     encoder = autoencoder.train(
-        clips, normalise, settings.frames, settings.autoencoder, settings.precision, seed, "latent_diffusion",
+        clips,
+        normalise,
+        settings.frames,
+        settings.autoencoder,
+        settings.precision,
+        seed,
+        "latent_diffusion",
         log=lambda figures: None,
     )
 
@@ -63,13 +69,13 @@ def fit(
 
 @torch.inference_mode()
 def sample(
-    state,       # what `fit` returned
+    state,  # what `fit` returned
     n_mels,
-    emotion,     # number of the emotion
+    emotion,  # number of the emotion
     embeddings,  # [clips, width], of the emotion's training clips
-    fitted,      # Fit
-    settings,    # Sample
-    generator,   # CPU torch.Generator
+    fitted,  # Fit
+    settings,  # Sample
+    generator,  # CPU torch.Generator
     device,
     batch=128,
 ):

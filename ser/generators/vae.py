@@ -25,12 +25,12 @@ class Sample(Section):
 
 
 def fit(
-    clips,       # Clips of the training part
-    normalise,   # their statistics
+    clips,  # Clips of the training part
+    normalise,  # their statistics
     conditions,  # [clips, width], the embedding of each clip; this generator is told its emotion instead
-    settings,    # Fit
+    settings,  # Fit
     seed,
-    log,         # called with {"loss": ...} some 50 times
+    log,  # called with {"loss": ...} some 50 times
 ):
     """Train an autoencoder; return its state, and a crop of every clip as latents.
 
@@ -47,13 +47,13 @@ def fit(
 
 @torch.no_grad()
 def sample(
-    state,       # what `fit` returned
+    state,  # what `fit` returned
     n_mels,
-    emotion,     # number of the emotion
+    emotion,  # number of the emotion
     embeddings,  # [clips, width], of the emotion's training clips, not heeded
-    fitted,      # Fit
-    settings,    # Sample
-    generator,   # CPU torch.Generator
+    fitted,  # Fit
+    settings,  # Sample
+    generator,  # CPU torch.Generator
     device,
 ):
     """Draw normalised mels `[count, 1, n_mels, frames]` of an emotion."""
