@@ -4,7 +4,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo app report test lint bench trust audit sbom
+.PHONY: install demo app report test lint bench stress audit sbom
 
 install: .venv/installed
 
@@ -14,7 +14,7 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	python -m experiments demo
+	python -m scripts.experiment demo
 
 app: install
 	python -m app
@@ -30,10 +30,10 @@ lint: install
 
 bench: install
 	python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	python -m benchmarks
+	python -m benchmarks.run
 
-trust: install
-	python -m trust
+stress: install
+	python -m tests.stress.run
 
 audit: .venv/audit
 	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt
@@ -41,7 +41,7 @@ audit: .venv/audit
 sbom: install .venv/audit
 	.venv/audit/bin/cyclonedx-py environment .venv/bin/python -o sbom.json
 
-.venv/audit: .venv/installed trust/requirements.txt
+.venv/audit: .venv/installed tests/stress/requirements.txt
 	$(PYTHON) -m venv .venv/audit
-	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check -r trust/requirements.txt
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check -r tests/stress/requirements.txt
 	touch $@

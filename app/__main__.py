@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from app import artifacts
-from ser.runtime import stage
+from ser.core.stage import stage
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {

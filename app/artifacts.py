@@ -7,9 +7,10 @@ from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.scm import SCMError
 
-from ser import exported
-from ser.errors import InputError
-from ser.runtime import progress, replacing
+from ser.core.atomic import replacing
+from ser.core.errors import InputError
+from ser.core.stage import progress
+from ser.models.exported import FOLDER
 
 SHOWN = (
     "params.yaml",
@@ -34,7 +35,7 @@ def folder(revision=None):
     Raises InputError where a revision is unknown, has no model, or its files are not in the cache.
     """
     if revision is None:
-        if Path(exported.FOLDER, "model.json").exists():
+        if Path(FOLDER, "model.json").exists():
             return Path()
         revision = "demo"
     return fetch(revision)
@@ -47,8 +48,8 @@ def fetch(revision):
         digest = files.repo.get_rev()
         if (place / "revision.json").exists() and json.loads((place / "revision.json").read_text()) == digest:
             return place
-        if not files.exists(exported.FOLDER):
-            raise InputError(f"`{revision}` has no {exported.FOLDER}: it is from before there was an exported model")
+        if not files.exists(FOLDER):
+            raise InputError(f"`{revision}` has no {FOLDER}: it is from before there was an exported model")
         with replacing(place) as temporary:
             for path in progress(SHOWN, f"fetch {revision}", "output"):
                 if files.exists(path):

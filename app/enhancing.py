@@ -4,9 +4,11 @@ import importlib
 
 import torch
 
-from ser import compute, denoising, params, store
-from ser.batches import Normaliser
-from ser.packs import FLOOR_DB
+from ser.core import checkpoints, params
+from ser.core.rng import make_rng
+from ser.data.clips import Normaliser
+from ser.data.mel_store import FLOOR_DB
+from ser.generators import denoiser
 
 SEED = 0  # the same clip sounds the same again
 
@@ -15,9 +17,12 @@ def load(name, study):
     """A function of a mel [n_mels, frames] in dB, an emotion and a strength that returns the enhanced mel."""
     generator = importlib.import_module(f"ser.generators.{name}")
     fitted = params.read(f"generators.{name}.fit", generator.Fit)
-    settings = params.read("enhancement", denoising.Enhancement)
+    settings = params.read("enhancement", denoiser.Enhancement)
     fold = study.folds[0]
-    state, centroids = store.load(f"models/generators/{name}", fold), store.load("data/embeddings", fold)["centroids"]
+    state, centroids = (
+        checkpoints.load(f"models/generators/{name}", fold),
+        checkpoints.load("data/embeddings", fold)["centroids"],
+    )
     normalise = Normaliser(state.pop("mean"), state.pop("std"))
 
     def enhance(mel, emotion, strength):
@@ -33,7 +38,7 @@ def load(name, study):
             centroids[number],
             fitted,
             settings.model_copy(update={"strength": strength}),
-            compute.generator(SEED),
+            make_rng(SEED),
             torch.device("cpu"),
         )
         return normalise.to_db(made[0, 0])[:, :length].numpy()

@@ -11,11 +11,15 @@ import streamlit as st
 from streamlit.runtime.media_file_storage import MediaFileStorageError
 
 from app import enhancing, pictures
-from ser import examples, params, scores, study, vocoder
-from ser.errors import InputError
-from ser.exported import FOLDER
-from ser.mels import Mels
+from ser.audio.griffin_lim import mel_to_samples, wav_bytes
+from ser.audio.mel import Mels
+from ser.core import params
+from ser.core.errors import InputError
+from ser.data.dataset import FILES, load_dataset
+from ser.evaluation.statistics import Comparison
+from ser.models.exported import FOLDER
 from ser.recogniser import Recogniser
+from ser.reporting import gallery, tables
 
 LONGEST = 60  # seconds of an uploaded clip
 KINDS = ["wav", "flac", "ogg", "mp3"]
@@ -44,12 +48,12 @@ def _recogniser(stamp):
 
 
 def real():
-    return _real(_stamp(*study.FILES))
+    return _real(_stamp(*FILES))
 
 
 @st.cache_resource(max_entries=1)
 def _real(stamp):
-    return study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
+    return load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
 
 
 def enhanced(name, mel, emotion, strength):
@@ -75,7 +79,7 @@ def _stamp(*paths):
 @st.cache_data(max_entries=64)
 def sound(mel, rate, settings):
     """A WAV of what a mel [n_mels, frames] sounds like."""
-    return vocoder.wav(vocoder.sound(mel.T, rate, settings), rate)
+    return wav_bytes(mel_to_samples(mel.T, rate, settings), rate)
 
 
 def show(place, mel, recording=None):
@@ -99,14 +103,14 @@ def main():
             "everything works and say nothing about people."
         )
     else:
-        st.caption(f"Models and results of {clips}: {scores.caption(details)}")
+        st.caption(f"Models and results of {clips}: {tables.caption(details)}")
     clip, generated, results = st.tabs(["Your clip", "Generated clips", "Results"])
     with clip:
         your_clip()
     with generated:
         generated_clips()
     with results:
-        tables(details)
+        show_tables(details)
 
 
 @st.fragment
@@ -139,14 +143,14 @@ def your_clip():
     heard.metric("Heard", best, f"{probabilities[best]:.0%}", delta_color="off", delta_arrow="off")
     heard.bar_chart(pd.Series(probabilities, name="probability"), horizontal=True, sort=False, height=220)
     seen.pyplot(pictures.waveform(samples, rate, theme()), width="stretch")
-    show(seen, mel, vocoder.wav(samples, rate))
+    show(seen, mel, wav_bytes(samples, rate))
     enhancement(mel)
 
 
 @st.fragment
 @patient
 def enhancement(mel):
-    names = params.read("study", scores.Comparison).enhanced
+    names = params.read("study", Comparison).enhanced
     if not names or not Path(f"models/generators/{names[0]}.json").exists():
         return
     st.subheader("Enhanced")
@@ -168,7 +172,7 @@ def enhancement(mel):
 def generated_clips():
     names = [
         name
-        for name in params.read("study", scores.Comparison).generators
+        for name in params.read("study", Comparison).generators
         if Path(f"data/synthetic/{name}/index.csv").exists()
     ]
     if not names:
@@ -177,23 +181,23 @@ def generated_clips():
     chosen, which = st.columns(2)
     name = chosen.selectbox("Generator", names)
     emotion = which.selectbox("Emotion of the clips", real().emotions)
-    sides = {"Real, of the training part": examples.real(real()), f"By {name}": examples.synthetic(real(), name)}
+    sides = {"Real, of the training part": gallery.real(real()), f"By {name}": gallery.synthetic(real(), name)}
     st.caption("All by the same vocoder, so that they can be compared by ear.")
     for title, mels in sides.items():
         st.subheader(title)
-        for place, mel in zip(st.columns(examples.COUNT), mels[emotion], strict=True):
+        for place, mel in zip(st.columns(gallery.COUNT), mels[emotion], strict=True):
             show(place, np.asarray(mel))
 
 
-def tables(details):
-    st.markdown(scores.table(details))
+def show_tables(details):
+    st.markdown(tables.table(details))
     if details["quality"]:
         with st.expander("Quality of the generated clips"):
-            st.markdown(scores.quality_table(details["quality"]))
+            st.markdown(tables.quality_table(details["quality"]))
             st.image("plots/quality.png")
     if len(details["enhanced"]["arms"]) > 1:
         with st.expander("Enhanced test clips"):
-            st.markdown(f"{scores.table(details['enhanced'])}\n\n{scores.ENHANCED_NOTE}")
+            st.markdown(f"{tables.table(details['enhanced'])}\n\n{tables.ENHANCED_NOTE}")
     for title, picture in {
         "UA of each arm": "ua",
         "Confusion": "confusion",

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from ser.melscale import frequencies
-from ser.packs import FLOOR_DB
+from ser.audio.mel_scale import frequencies
+from ser.data.mel_store import FLOOR_DB
 
 INK = {"light": "#31333F", "dark": "#FAFAFA"}
 

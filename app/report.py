@@ -15,9 +15,11 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from app import artifacts
-from ser import params, scores
-from ser.errors import InputError
-from ser.runtime import replacing, stage
+from ser.core import params
+from ser.core.atomic import replacing
+from ser.core.errors import InputError
+from ser.core.stage import stage
+from ser.reporting import tables
 
 HERE = Path(__file__).parent
 PACKAGES = "torch", "torchvision", "diffusers", "numpy", "pandas", "scikit-learn", "librosa", "soxr", "dvc"
@@ -53,7 +55,7 @@ def main(revision=None):
     environment.filters |= {"markdown": markdown, "picture": picture, "sound": sound}
     page = environment.get_template("report.html.j2").render(
         headline=headline(details),
-        tables=tables(details),
+        tables=tables_of(details),
         pictures=PICTURES,
         generators={name: listen(name) for name in details["quality"]},
         params=Path(params.PATH).read_text(),
@@ -70,21 +72,21 @@ def headline(details):
     arms = {arm: figures["overall"]["ua"] for arm, figures in details["arms"].items()}
     best = max(arms, key=lambda arm: arms[arm]["value"])
     changes = [
-        f"{arm} {scores.percent(figures['against']['baseline']['ua'], '+')}"
+        f"{arm} {tables.percent(figures['against']['baseline']['ua'], '+')}"
         for arm, figures in details["arms"].items()
         if "baseline" in figures["against"]
     ]
-    text = f"The best mean recall (UA) is that of **{best}**: {scores.percent(arms[best])} %."
+    text = f"The best mean recall (UA) is that of **{best}**: {tables.percent(arms[best])} %."
     return text + (f" Against plain training, in points: {'; '.join(changes)}." if changes else "")
 
 
-def tables(details):
+def tables_of(details):
     """Their titles and texts."""
-    yield "Arms", scores.table(details)
+    yield "Arms", tables.table(details)
     if details["quality"]:
-        yield "Quality of the generated clips", scores.quality_table(details["quality"])
+        yield "Quality of the generated clips", tables.quality_table(details["quality"])
     if len(details["enhanced"]["arms"]) > 1:
-        yield "Enhanced test clips", f"{scores.table(details['enhanced'])}\n\n{scores.ENHANCED_NOTE}"
+        yield "Enhanced test clips", f"{tables.table(details['enhanced'])}\n\n{tables.ENHANCED_NOTE}"
 
 
 def listen(name):

@@ -9,8 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import bench
 from benchmarks.common import denoising_diffusion_loop, diffusers_loop
 from benchmarks.training import N_MELS, noise
-from ser import compute, denoising, params
-from ser.generators import diffusion
+from ser.core import params
+from ser.core.device import setup_torch
+from ser.core.optim import LOG_POINTS
+from ser.generators import denoiser, diffusion
 
 WIDTH, BATCH, ROUNDS = 512, 16, 1
 
@@ -18,11 +20,11 @@ WIDTH, BATCH, ROUNDS = 512, 16, 1
 def main():
     """Time four loops in turn on noise; return the result."""
     settings = params.read("generators.diffusion.fit", diffusion.Fit).model_copy(
-        update={"updates": compute.LOGGED, "batch": BATCH}
+        update={"updates": LOG_POINTS, "batch": BATCH}
     )
-    compute.device()
+    setup_torch()
     clips, conditions = noise(256), torch.randn(256, WIDTH)
-    model = denoising.build(settings, WIDTH)
+    model = denoiser.build(settings, WIDTH)
     cells = (settings.patch**2, N_MELS // settings.patch, settings.frames // settings.patch)
     theirs = diffusers_loop.Loop(UNet2DModel.from_config(model.unet.config), cells)
     packaged = denoising_diffusion_loop.Loop(cells)

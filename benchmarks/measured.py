@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from ser.runtime import replacing
+from ser.core.atomic import replacing
 
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 

@@ -24,7 +24,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import bench
 from benchmarks.common import librosa_loop
-from ser import audio, mels, params
+from ser.audio.io import Audio, load_audio, trim
+from ser.audio.mel import Mels, _analysis, melspectrogram
+from ser.core import params
 from stages import cache_mels, catalogue, download
 
 fork = multiprocessing.get_context("fork")
@@ -67,7 +69,7 @@ def fill(mirror, clips):
 
 
 def measure(mirror, rounds):
-    sound, settings = params.read("audio", audio.Audio), params.read("mels", mels.Mels)
+    sound, settings = params.read("audio", Audio), params.read("mels", Mels)
     table = pd.read_csv("data/catalogue.csv")
     paths = list(table["path"])
     parts = []
@@ -118,7 +120,7 @@ def measure(mirror, rounds):
 
 def unavoidable(paths, sound, settings):
     """Seconds of each part on one thread, as bare as libraries can do it."""
-    window, filters = mels._analysis(sound.sample_rate, settings)
+    window, filters = _analysis(sound.sample_rate, settings)
     seconds = Counter()
     with threadpool_limits(1):
         for path in paths:
@@ -130,7 +132,7 @@ def unavoidable(paths, sound, settings):
             resampled = soxr.resample(mono, rate, sound.sample_rate)
             seconds["decode"] += read - start
             seconds["resample"] += perf_counter() - ready
-            samples = np.pad(audio.trim(resampled, sound.trim_db), settings.n_fft // 2)
+            samples = np.pad(trim(resampled, sound.trim_db), settings.n_fft // 2)
             start = perf_counter()
             frames = np.lib.stride_tricks.sliding_window_view(samples, settings.n_fft)[:: settings.hop]
             spectrum = scipy.fft.rfft(frames * window)
@@ -154,8 +156,8 @@ def difference(paths, sound, settings):
     """The largest difference in dB from librosa, on the same samples of some 200 clips."""
     largest = 0
     for path in paths[:: max(1, len(paths) // 200)]:
-        samples = audio.load(path, sound)
-        ours = mels.melspectrogram(samples, sound.sample_rate, settings)
+        samples = load_audio(path, sound)
+        ours = melspectrogram(samples, sound.sample_rate, settings)
         theirs = librosa_loop.mel(samples, settings, sound.sample_rate).T
         largest = max(largest, np.abs(ours - theirs).max())
     return float(largest)

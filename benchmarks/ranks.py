@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from benchmarks import bench
-from ser import catalogue, packs, splits
+from ser.data import manifest, mel_store, splits
 
 ROOT = Path(__file__).parents[1]
 FOLDS, CLIPS, EPOCHS = 4, 288, 8
@@ -80,13 +80,13 @@ def fill(folder):
             "sample_rate": 16000,
             "sha256": [f"{n:064x}" for n in number],
         }
-    )[list(catalogue.COLUMNS)]
+    )[list(manifest.COLUMNS)]
     (folder / "data").mkdir()
     table.to_csv(folder / "data/catalogue.csv", index=False)
     split = splits.Split(protocol="speaker", folds=FOLDS, repeats=1, validation=0.15, training=1.0, seed=0)
     splits.make(table, split).to_csv(folder / "data/splits.csv", index=False)
     mels = (({"clip": clip}, rng.uniform(-80, 0, (130, settings["mels"]["n_mels"]))) for clip in table["clip"])
-    packs.write(folder / "data/mels", mels)
+    mel_store.write(folder / "data/mels", mels)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,15 @@ from benchmarks import bench
 from benchmarks.common import denoising_diffusion_loop, diffusers_loop
 from benchmarks.diffusion import forward_operations
 from benchmarks.training import N_MELS
-from ser import batches, classifiers, compute, figures, params, quality, store, study
+from ser.core import checkpoints, params
+from ser.core.device import setup_torch
+from ser.core.rng import make_rng
+from ser.data.clips import Normaliser
+from ser.data.dataset import load_dataset
+from ser.evaluation import sample_metrics
 from ser.generators import diffusion
+from ser.models.classifier import ClassifierSettings, build_classifier
+from ser.reporting import figures
 
 CLIPS = 1200
 FEW = 24  # mels in a point of the curve, and of 1,000 steps
@@ -64,24 +71,27 @@ def main():
 
 def first_fold():
     """The first fold's denoiser, its conditions, and what its samples are judged by."""
-    device, emotions = compute.device(), params.read("emotions", list[str])
-    real = study.load(emotions, params.read("split.protocol", str))
+    device, emotions = setup_torch(), params.read("emotions", list[str])
+    real = load_dataset(emotions, params.read("split.protocol", str))
     fold = real.folds[0]
     clips, fitted = real.clips(fold.train, device), params.read("generators.diffusion.fit", diffusion.Fit)
-    crops = clips.random_crops(torch.arange(len(clips)), fitted.frames, compute.generator(0))
-    state, weights = store.load("models/generators/diffusion", fold), store.load(f"models/arms/{EVALUATOR}", fold)
-    normalise = batches.Normaliser(state.pop("mean"), state.pop("std"))
-    evaluator = batches.Normaliser(weights.pop("mean"), weights.pop("std"))
-    chosen = params.read("classifier", classifiers.ClassifierSettings)
-    classifier = classifiers.build(chosen, N_MELS, len(emotions), 0).eval()
+    crops = clips.random_crops(torch.arange(len(clips)), fitted.frames, make_rng(0))
+    state, weights = (
+        checkpoints.load("models/generators/diffusion", fold),
+        checkpoints.load(f"models/arms/{EVALUATOR}", fold),
+    )
+    normalise = Normaliser(state.pop("mean"), state.pop("std"))
+    evaluator = Normaliser(weights.pop("mean"), weights.pop("std"))
+    chosen = params.read("classifier", ClassifierSettings)
+    classifier = build_classifier(chosen, N_MELS, len(emotions), 0).eval()
     classifier.load_state_dict(weights)
-    embeddings = store.load("data/embeddings", fold)["features"]
+    embeddings = checkpoints.load("data/embeddings", fold)["features"]
 
     def embed(mels):
         return torch.cat([classifier.embed(evaluator(some)) for some in mels.split(64)])
 
     def draw(settings, count):
-        draws, settings = compute.generator(0), settings.model_copy(update={"count": count // len(emotions)})
+        draws, settings = make_rng(0), settings.model_copy(update={"count": count // len(emotions)})
         mels = [
             diffusion.sample(
                 state, N_MELS, number, embeddings[clips.emotion == number], fitted, settings, draws, device
@@ -113,7 +123,7 @@ def judged(fold, settings, count):
     return {
         "seconds": seconds,
         "seconds a mel": seconds / count,
-        "frechet": quality.frechet(features, fold["reference"]),
+        "frechet": sample_metrics.frechet(features, fold["reference"]),
         "accuracy": (fold["head"](features).argmax(1) == meant).float().mean().item(),
     }
 

@@ -10,8 +10,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import bench
 from benchmarks.common import classifier_loop
-from ser import batches, classifiers, compute, params, training
-from ser.arms import Arm
+from ser.core import params
+from ser.core.device import setup_torch
+from ser.data.clips import Clips
+from ser.models.classifier import ClassifierSettings, build_classifier
+from ser.training import loop
+from ser.training.arms import Arm
 
 EMOTIONS, N_MELS, PADDED = 6, 80, 431  # frames in 10 s
 ROUNDS = 2
@@ -46,21 +50,21 @@ def main():
 
 
 def settings(large):
-    classifier = params.read("classifier", classifiers.ClassifierSettings)
+    classifier = params.read("classifier", ClassifierSettings)
     size = {"resize": 224, "frames": PADDED} if large else {"frames": 128}
     return classifier.model_copy(update={"arch": "resnet18", **size})
 
 
 def ours(updates, large=False):
     """Seconds a clip of our training, its validation included."""
-    compute.device()
-    recipe, classifier = params.read("training", training.Training).model_copy(update={"epochs": 1}), settings(large)
+    setup_torch()
+    recipe, classifier = params.read("training", loop.Training).model_copy(update={"epochs": 1}), settings(large)
     masking = params.read("arms.baseline", Arm).masking
 
     def seconds(updates):
-        model, clips, few = classifiers.build(classifier, N_MELS, EMOTIONS, 0), noise(updates * recipe.batch), noise(8)
-        arguments = clips.normaliser(), training.Sources(clips), few, classifier.frames, recipe, masking, 0
-        return bench.timed(lambda: training.fit(model, *arguments, lambda _: None))[1]
+        model, clips, few = build_classifier(classifier, N_MELS, EMOTIONS, 0), noise(updates * recipe.batch), noise(8)
+        arguments = clips.normaliser(), loop.Sources(clips), few, classifier.frames, recipe, masking, 0
+        return bench.timed(lambda: loop.fit(model, *arguments, lambda _: None))[1]
 
     seconds(3)
     return seconds(updates) / (updates * recipe.batch)
@@ -81,7 +85,7 @@ def noise(count):
     length = rng.integers(80, 200, count)
     frames = rng.uniform(-80, 0, (length.sum(), N_MELS)).astype(np.float16)
     tensors = frames, np.cumsum(length) - length, length, np.arange(count) % EMOTIONS
-    return batches.Clips(*map(torch.as_tensor, tensors))
+    return Clips(*map(torch.as_tensor, tensors))
 
 
 def one_file_a_clip(clips, folder):
@@ -94,7 +98,7 @@ def one_file_a_clip(clips, folder):
 
 def forward_operations(classifier):
     """Floating-point operations of one clip's forward pass."""
-    model = classifiers.build(classifier, N_MELS, EMOTIONS, 0).eval()
+    model = build_classifier(classifier, N_MELS, EMOTIONS, 0).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 1, N_MELS, classifier.frames))
     return counter.get_total_flops()

@@ -6,8 +6,8 @@ import sys
 import time
 
 from ser import recogniser
-from ser.errors import InputError
-from ser.runtime import progress, stage
+from ser.core.errors import InputError
+from ser.core.stage import progress, stage
 
 
 def predict(paths, folder, as_json):

@@ -9,9 +9,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ser import audio, batches, classifiers, mels, params
-from ser.errors import InputError
-from ser.exported import FOLDER, Network
+from ser.audio.io import Audio, load_audio
+from ser.audio.mel import Mels, melspectrogram
+from ser.core import params
+from ser.core.errors import InputError
+from ser.data.clips import Normaliser, clips_from_mels
+from ser.models.classifier import ClassifierSettings, evaluate
+from ser.models.exported import FOLDER, Network
 
 LONGEST = 300.0  # seconds of a file
 SUFFIXES = {".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"}  # looked for in folders
@@ -21,8 +25,8 @@ SUFFIXES = {".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"}  
 class Recogniser:
     network: Network
     emotions: list[str]
-    audio: audio.Audio
-    mels: mels.Mels
+    audio: Audio
+    mels: Mels
     frames: int  # of a crop
     facts: dict  # the whole of model.json
 
@@ -33,14 +37,14 @@ class Recogniser:
         try:
             facts = json.loads((folder / "model.json").read_text())
             chosen = facts["params"]
-            classifier = params.check(chosen["classifier"], classifiers.ClassifierSettings, "classifier")
+            classifier = params.check(chosen["classifier"], ClassifierSettings, "classifier")
             network = Network(classifier, chosen["mels"]["n_mels"], len(chosen["emotions"]))
             network.load_state_dict(load_file(folder / "model.safetensors"))
             return cls(
                 network.eval(),
                 chosen["emotions"],
-                params.check(chosen["audio"], audio.Audio, "audio"),
-                params.check(chosen["mels"], mels.Mels, "mels"),
+                params.check(chosen["audio"], Audio, "audio"),
+                params.check(chosen["mels"], Mels, "mels"),
                 classifier.frames,
                 facts,
             )
@@ -63,17 +67,17 @@ class Recogniser:
             raise InputError(f"{path}: not a readable sound file ({why})") from None
         if seconds > longest:
             raise InputError(f"{path}: lasts {seconds:,.0f} s; up to {longest:g} s are taken, cut it into pieces")
-        return audio.load(path, self.audio)
+        return load_audio(path, self.audio)
 
     def mel(self, samples):
         """Their mel spectrogram float32 `[n_mels, frames]`, in dB below its peak."""
-        return mels.melspectrogram(samples, self.audio.sample_rate, self.mels).T
+        return melspectrogram(samples, self.audio.sample_rate, self.mels).T
 
     def probabilities(self, mel):
         """The probability of each emotion `[emotions]` for a mel `[n_mels, frames]`, heard as the study's clips."""
-        clip = batches.whole(torch.from_numpy(mel)[None], torch.zeros(1, dtype=torch.long))
-        normalise = batches.Normaliser(self.network.mean, self.network.std)
-        logits = classifiers.evaluate(self.network.classifier, normalise, clip, self.frames, "fp32")
+        clip = clips_from_mels(torch.from_numpy(mel)[None], torch.zeros(1, dtype=torch.long))
+        normalise = Normaliser(self.network.mean, self.network.std)
+        logits = evaluate(self.network.classifier, normalise, clip, self.frames, "fp32")
         return torch.softmax(logits[0], 0).numpy()
 
     def __call__(self, path):

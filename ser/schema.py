@@ -5,18 +5,18 @@ from typing import Literal
 
 from pydantic import NonNegativeInt
 
-from ser import params
-from ser.arms import Arm
-from ser.audio import Audio
-from ser.catalogue import EMOTIONS
-from ser.classifiers import ClassifierSettings
-from ser.denoising import Enhancement
-from ser.errors import InputError
-from ser.mels import Mels
-from ser.scores import Comparison
-from ser.splits import Split
-from ser.survey import Corpora
-from ser.training import Training
+from ser.audio.io import Audio
+from ser.audio.mel import Mels
+from ser.core import params
+from ser.core.errors import InputError
+from ser.corpora.scan import Corpora
+from ser.data.manifest import EMOTIONS
+from ser.data.splits import Split
+from ser.evaluation.statistics import Comparison
+from ser.generators.denoiser import Enhancement
+from ser.models.classifier import ClassifierSettings
+from ser.training.arms import Arm
+from ser.training.loop import Training
 
 
 class Quality(params.Section):

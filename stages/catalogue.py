@@ -2,20 +2,23 @@
 
 from pathlib import Path
 
-from ser import catalogue, params, survey
-from ser.errors import InputError
-from ser.runtime import replacing, stage
+from ser.core import params
+from ser.core.atomic import replacing
+from ser.core.errors import InputError
+from ser.core.stage import stage
+from ser.corpora import scan
+from ser.data import manifest
 
 
 def main():
-    names = [name for name, selected in params.read("corpora", survey.Corpora) if selected]
+    names = [name for name, selected in params.read("corpora", scan.Corpora) if selected]
     if not names:
         raise InputError("params.yaml: `corpora`: none is selected; set at least one to true")
-    table = survey.build(Path(), names)
+    table = scan.build(Path(), names)
     for corpus, clips in table.groupby("corpus"):
         counts = ", ".join(f"{emotion} {count}" for emotion, count in clips.groupby("emotion").size().items())
         print(f"{corpus}: {len(clips)} clips, {clips['speaker'].nunique()} speakers; {counts}")
-    for clips in catalogue.duplicates(table):
+    for clips in manifest.duplicates(table):
         print(f"notice: the same bytes under several names: {', '.join(clips)}")
     with replacing("data/catalogue.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")

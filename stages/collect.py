@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from ser import params
+from ser.core import params
+from ser.core.atomic import replacing
+from ser.core.stage import stage
 from ser.corpora import folder
-from ser.runtime import replacing, stage
 
 
 def main():

@@ -5,55 +5,58 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt
 
-from ser import catalogue, figures, params, scores
-from ser.errors import InputError
-from ser.runtime import replacing, stage
+from ser.core import params
+from ser.core.atomic import replacing
+from ser.core.errors import InputError
+from ser.core.stage import stage
+from ser.data import manifest
+from ser.evaluation.predictions import CONDITIONS, learning_curves, read_curves, read_predictions
+from ser.evaluation.statistics import Comparison, compare_arms
+from ser.reporting import figures, tables
 
 
 def main():
     emotions = params.read("emotions", list[str])
-    study = params.read("study", scores.Comparison)
+    study = params.read("study", Comparison)
     makers = {arm: f"train@{arm}" for arm in study.arms} | {arm: f"retrain@{arm}" for arm in study.generators}
     predictions = {
-        arm: scores.read_predictions(_result(f"metrics/predictions/{arm}.csv", arm, maker), emotions)
+        arm: read_predictions(_result(f"metrics/predictions/{arm}.csv", arm, maker), emotions)
         for arm, maker in makers.items()
     }
-    curves = {
-        arm: scores.read_curves(_result(f"metrics/curves/{arm}.csv", arm, maker)) for arm, maker in makers.items()
-    }
+    curves = {arm: read_curves(_result(f"metrics/curves/{arm}.csv", arm, maker)) for arm, maker in makers.items()}
     quality = {
         name: json.loads(Path(_result(f"metrics/quality/{name}.json", name, f"assess@{name}")).read_text())
         for name in study.generators
     }
     enhanced = {
-        f"{name}, {title}": scores.read_predictions(
+        f"{name}, {title}": read_predictions(
             _result(f"metrics/enhanced/{name}/{condition}.csv", name, f"enhance@{name}"), emotions
         )
         for name in study.enhanced
-        for condition, title in scores.CONDITIONS.items()
+        for condition, title in CONDITIONS.items()
     }
-    table, protocol = catalogue.load("data/catalogue.csv"), params.read("split.protocol", str)
+    table, protocol = manifest.load("data/catalogue.csv"), params.read("split.protocol", str)
     drawn = {"resamples": study.resamples, "seed": params.read("seed", NonNegativeInt)}
-    summary, details = scores.compare(predictions, table, emotions, protocol, **drawn)
+    summary, details = compare_arms(predictions, table, emotions, protocol, **drawn)
     enhanced = {"baseline": predictions["baseline"]} | enhanced
-    enhanced_summary, enhanced_details = scores.compare(enhanced, table, emotions, protocol, **drawn)
+    enhanced_summary, enhanced_details = compare_arms(enhanced, table, emotions, protocol, **drawn)
 
     _write_json("metrics/compare.json", summary)
     _write_json("metrics/enhanced.json", enhanced_summary)
     _write_json("metrics/details.json", details | {"quality": quality, "enhanced": enhanced_details})
     with replacing("plots/learning_curves.csv") as temporary:
-        scores.learning_curves(curves).to_csv(temporary, index=False, float_format="%.6f")
+        learning_curves(curves).to_csv(temporary, index=False, float_format="%.6f")
     figures.save(figures.ua(details), "plots/ua.png")
     figures.save(figures.recall(details), "plots/recall.png")
     figures.save(figures.confusion(details), "plots/confusion.png")
-    figures.save(figures.learning_curves(curves, scores.caption(details)), "plots/learning_curves.png")
+    figures.save(figures.learning_curves(curves, tables.caption(details)), "plots/learning_curves.png")
     figures.save(figures.quality(quality), "plots/quality.png")
     figures.save(figures.enhanced(enhanced_details), "plots/enhanced.png")
-    print(scores.table(details))
+    print(tables.table(details))
     if quality:
-        print("\n" + scores.quality_table(quality))
+        print("\n" + tables.quality_table(quality))
     if study.enhanced:
-        print(f"\n{scores.table(enhanced_details)}\n\n{scores.ENHANCED_NOTE}")
+        print(f"\n{tables.table(enhanced_details)}\n\n{tables.ENHANCED_NOTE}")
 
 
 def _result(path, arm, maker):

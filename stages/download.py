@@ -5,8 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from ser import params
-from ser.runtime import replacing, stage
+from ser.core import params
+from ser.core.atomic import replacing
+from ser.core.stage import stage
 
 
 def main(name):

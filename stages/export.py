@@ -7,10 +7,17 @@ import onnxruntime
 import torch
 from pydantic import NonNegativeInt
 
-from ser import arms, classifiers, compute, exported, params, store, study, synthetic, training
-from ser.classifiers import ClassifierSettings
-from ser.errors import InputError
-from ser.runtime import doing, replacing, stage
+from ser.core import checkpoints, params
+from ser.core.atomic import replacing
+from ser.core.device import setup_torch
+from ser.core.errors import InputError
+from ser.core.rng import derive_seed
+from ser.core.stage import doing, stage
+from ser.data import synthetic
+from ser.data.dataset import load_dataset
+from ser.models.classifier import ClassifierSettings, build_classifier
+from ser.models.exported import FOLDER, Network
+from ser.training import arms, loop
 
 TOLERANCE = 1e-4  # of probabilities by ONNX, beside those by torch
 PACKAGES = "torch", "torchvision", "numpy"
@@ -19,35 +26,35 @@ PACKAGES = "torch", "torchvision", "numpy"
 def main(name):
     arm = params.read(f"arms.{name}", arms.Arm)
     classifier = params.read("classifier", ClassifierSettings)
-    settings = params.read("training", training.Training)
+    settings = params.read("training", loop.Training)
     seed = params.read("seed", NonNegativeInt)
-    real = study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
+    real = load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
     used = {
         "emotions": real.emotions,
         "audio": params.read("audio", dict),
         "mels": params.read("mels", dict),
         "classifier": classifier.model_copy(update={"pretrained": "none"}).model_dump(),
     }
-    device = compute.device()
+    device = setup_torch()
     clips = real.clips([clip for clip, emotion in real.emotion.items() if emotion in real.emotions], device)
     normalise = clips.normaliser()
     extra = synthetic.everything(f"data/synthetic/{name}", real.emotions, device) if arm.share else None
-    model = classifiers.build(classifier, len(normalise.mean), len(real.emotions), compute.derive_seed(seed, 10))
+    model = build_classifier(classifier, len(normalise.mean), len(real.emotions), derive_seed(seed, 10))
     with doing("export"):
-        training.fit(
+        loop.fit(
             model,
             normalise,
-            training.Sources(clips, extra, arm.share),
+            loop.Sources(clips, extra, arm.share),
             None,
             classifier.frames,
             settings,
             arm.masking,
-            compute.derive_seed(seed, 11),
+            derive_seed(seed, 11),
             lambda figures: None,
         )
 
     untrained = params.check(used["classifier"], ClassifierSettings)
-    network = exported.Network(untrained, len(normalise.mean), len(real.emotions))
+    network = Network(untrained, len(normalise.mean), len(real.emotions))
     network.classifier.load_state_dict(model.cpu().state_dict())
     network.mean[:], network.std[:] = normalise.tensors().values()
     facts = {
@@ -56,9 +63,9 @@ def main(name):
         "params": used,
         "versions": {package: version(package) for package in PACKAGES},
     }
-    store.save(f"{exported.FOLDER}/model", network.state_dict(), facts)
+    checkpoints.save(f"{FOLDER}/model", network.state_dict(), facts)
     some = clips.crops(torch.arange(min(32, len(clips)), device=device), classifier.frames, 0.5)[:, 0].cpu()
-    with replacing(f"{exported.FOLDER}/model.onnx") as temporary:
+    with replacing(f"{FOLDER}/model.onnx") as temporary:
         write_onnx(network.eval(), some, temporary)
 
 

@@ -2,17 +2,19 @@
 
 import sys
 
-from ser import examples, figures, params, study
-from ser.mels import Mels
-from ser.runtime import stage
+from ser.audio.mel import Mels
+from ser.core import params
+from ser.core.stage import stage
+from ser.data.dataset import load_dataset
+from ser.reporting import figures, gallery
 
 
 def main(name):
     settings, rate = params.read("mels", Mels), params.read("audio.sample_rate", int)
-    real = study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
+    real = load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
     figure = figures.gallery(
-        examples.real(real),
-        examples.synthetic(real, name),
+        gallery.real(real),
+        gallery.synthetic(real, name),
         f"Real clips and clips of {name}",
         settings.hop,
         rate,

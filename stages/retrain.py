@@ -2,7 +2,7 @@
 
 import sys
 
-from ser.runtime import stage
+from ser.core.stage import stage
 from stages import train
 
 

@@ -8,11 +8,16 @@ import sys
 import torch
 from pydantic import NonNegativeInt
 
-from ser import compute, embedding, packs, params, store, study, units
-from ser.batches import Normaliser
-from ser.classifiers import ClassifierSettings
-from ser.errors import InputError
-from ser.runtime import progress, stage
+from ser.core import checkpoints, fold_jobs, params
+from ser.core.device import Precision, setup_torch
+from ser.core.errors import InputError
+from ser.core.rng import derive_seed, make_rng
+from ser.core.stage import progress, stage
+from ser.data import mel_store
+from ser.data.clips import Normaliser
+from ser.data.dataset import FILES, load_dataset
+from ser.models import baseline
+from ser.models.classifier import ClassifierSettings
 
 ROUNDS = 20  # of `count` clips each, out of which the baseline must recognise `count`
 
@@ -23,22 +28,22 @@ def main(name):
     settings = params.read(f"generators.{name}.sample", generator.Sample)
     only_recognised = params.read(f"generators.{name}.recognised", bool)
     classifier = params.read("classifier", ClassifierSettings)
-    precision = params.read("training.precision", compute.Precision)
+    precision = params.read("training.precision", Precision)
     seed = params.read("seed", NonNegativeInt)
-    real = study.load(params.read("emotions", list[str]), params.read("split.protocol", str))
-    device = compute.device()
+    real = load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
+    device = setup_torch()
 
     def work(fold, folder):
-        embeddings = store.load("data/embeddings", fold)["features"]
-        state = store.load(f"models/generators/{name}", fold)
+        embeddings = checkpoints.load("data/embeddings", fold)["features"]
+        state = checkpoints.load(f"models/generators/{name}", fold)
         normalise = Normaliser(state.pop("mean"), state.pop("std"))
         emotion = torch.tensor([real.emotions.index(real.emotion[clip]) for clip in fold.train])
 
         if only_recognised:
-            recognised = embedding.recogniser(fold, classifier, len(real.emotions), precision, device)
+            recognised = baseline.recogniser(fold, classifier, len(real.emotions), precision, device)
 
         def draw(number, turn=0):
-            own = compute.derive_seed(seed, fold.repeat, fold.fold, 3, number + turn * len(real.emotions))
+            own = derive_seed(seed, fold.repeat, fold.fold, 3, number + turn * len(real.emotions))
             mels = generator.sample(
                 state,
                 len(normalise.mean),
@@ -46,7 +51,7 @@ def main(name):
                 embeddings[emotion == number],
                 fitted,
                 settings,
-                compute.generator(own),
+                make_rng(own),
                 device,
             )
             return normalise.to_db(mels[:, 0])
@@ -78,16 +83,16 @@ def main(name):
                     yield row, mel.T.numpy()
 
         total = len(real.emotions) * settings.count
-        packs.write(folder / "pack", progress(clips(), unit="clip", total=total))
+        mel_store.write(folder / "pack", progress(clips(), unit="clip", total=total))
 
     def gather(folders):
-        packs.join(f"data/synthetic/{name}", [folder / "pack" for folder in folders])
+        mel_store.join(f"data/synthetic/{name}", [folder / "pack" for folder in folders])
 
-    files = [*study.FILES, "data/embeddings.safetensors", f"models/generators/{name}.safetensors"]
+    files = [*FILES, "data/embeddings.safetensors", f"models/generators/{name}.safetensors"]
     if only_recognised:
         files.append("models/arms/baseline.safetensors")
     ingredients = [fitted, settings, only_recognised, classifier, precision, seed, real.emotions]
-    units.run(f"sample-{name}", real.folds, work, ingredients, files, gather)
+    fold_jobs.run(f"sample-{name}", real.folds, work, ingredients, files, gather)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 from typing import Literal
 
-from ser import catalogue, params, splits
-from ser.errors import InputError
-from ser.runtime import replacing, stage
+from ser.core import params
+from ser.core.atomic import replacing
+from ser.core.errors import InputError
+from ser.core.stage import stage
+from ser.data import manifest, splits
 
 
 def main():
-    emotions, settings = params.read("emotions", list[Literal[catalogue.EMOTIONS]]), params.read("split", splits.Split)
-    table = catalogue.load("data/catalogue.csv")
+    emotions, settings = params.read("emotions", list[Literal[manifest.EMOTIONS]]), params.read("split", splits.Split)
+    table = manifest.load("data/catalogue.csv")
     absent = [emotion for emotion in emotions if emotion not in set(table["emotion"])]
     if absent or len(emotions) < 2 or len(set(emotions)) < len(emotions):
         raise InputError(

@@ -4,10 +4,12 @@ import sys
 
 from pydantic import NonNegativeInt
 
-from ser import arms, params, study
-from ser.classifiers import ClassifierSettings
-from ser.runtime import stage
-from ser.training import Training
+from ser.core import params
+from ser.core.stage import stage
+from ser.data.dataset import load_dataset
+from ser.models.classifier import ClassifierSettings
+from ser.training import arms
+from ser.training.loop import Training
 
 
 def main(*names):
@@ -19,7 +21,7 @@ def run(arm, generated=None):
     arms.run(
         arm,
         params.read(f"arms.{arm}", arms.Arm),
-        study.load(params.read("emotions", list[str]), params.read("split.protocol", str)),
+        load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str)),
         params.read("classifier", ClassifierSettings),
         params.read("training", Training),
         params.read("seed", NonNegativeInt),

@@ -14,17 +14,22 @@ import pytest
 from filelock import FileLock
 from xdist.scheduler import LoadFileScheduling
 
-from ser import catalogue, packs, scores, splits, study
-from ser.runtime import replacing
-from trust.project import ROOT, WITNESS, commit, copy_of_the_repository, repro
+from ser.core.atomic import replacing
+from ser.data import manifest, mel_store, splits
+from ser.data.dataset import load_dataset
+from ser.reporting import tables
+from tests.helpers.project import ROOT, WITNESS, commit, copy_of_the_repository, repro
 
 EMOTIONS = ["anger", "neutral", "sadness"]
-MORE = int(os.environ.get("SER_EXAMPLES", 1))  # times as many random cases; see trust/properties.py
+MORE = int(os.environ.get("SER_EXAMPLES", 1))  # times as many random cases; see tests/stress/properties.py
 # Files that use the fixture `project`, by far the slowest, in two groups.
 GROUPS = {
-    f"tests/test_{name}.py": number
-    for number, names in enumerate([("app", "pipeline", "report"), ("faults", "sharing", "two_at_once")])
-    for name in names
+    "tests/integration/test_app.py": 0,
+    "tests/integration/test_pipeline.py": 0,
+    "tests/integration/test_report.py": 0,
+    "tests/integration/test_sharing.py": 1,
+    "tests/integration/test_two_at_once.py": 1,
+    "tests/stress/test_faults.py": 1,
 }
 
 
@@ -80,7 +85,7 @@ def table():
                 "sha256": f"{len(rows):064x}",
             }
         )
-    return pd.DataFrame(rows, columns=catalogue.COLUMNS).sort_values("clip", ignore_index=True)
+    return pd.DataFrame(rows, columns=manifest.COLUMNS).sort_values("clip", ignore_index=True)
 
 
 @pytest.fixture
@@ -101,7 +106,7 @@ def quality():
     rng = np.random.default_rng(0)
 
     def side():
-        return {key: round(float(rng.uniform()), 6) for key in scores.QUALITY}
+        return {key: round(float(rng.uniform()), 6) for key in tables.QUALITY}
 
     def generator():
         folds = [{"repeat": 0, "fold": fold, "clips": 48, "synthetic": side(), "reference": side()} for fold in (0, 1)]
@@ -120,8 +125,8 @@ def toy(table, mels, tmp_path, monkeypatch):
     table.to_csv("data/catalogue.csv", index=False)
     settings = splits.Split(protocol="speaker", folds=4, repeats=1, validation=0.3, training=1.0, seed=0)
     splits.make(table, settings).to_csv("data/splits.csv", index=False)
-    packs.write("data/mels", (({"clip": clip}, frames) for clip, frames in mels.items()))
-    return study.load(EMOTIONS, "speaker")
+    mel_store.write("data/mels", (({"clip": clip}, frames) for clip, frames in mels.items()))
+    return load_dataset(EMOTIONS, "speaker")
 
 
 @pytest.fixture(scope="session")

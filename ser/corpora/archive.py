@@ -24,8 +24,8 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from ser.errors import InputError
-from ser.runtime import FULL, progress
+from ser.core.errors import FULL, InputError
+from ser.core.stage import progress
 
 DOWNLOADS = Path("data/downloads")
 CHUNK = 1 << 16  # bytes

@@ -24,8 +24,8 @@ import numpy as np
 import soundfile
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from ser.errors import InputError
-from ser.runtime import FULL, progress
+from ser.core.errors import FULL, InputError
+from ser.core.stage import progress
 
 SAMPLE_RATE = 22050
 

@@ -8,8 +8,8 @@ Angst, Freude, Trauer, neutral.
 import re
 from pathlib import Path
 
+from ser.core.errors import InputError
 from ser.corpora import archive
-from ser.errors import InputError
 
 SOURCE = archive.Source(
     name="emodb",

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from ser.catalogue import EMOTIONS
-from ser.errors import InputError
+from ser.core.errors import InputError
+from ser.data.manifest import EMOTIONS
 
 TABLE = "clips.csv"
 NEEDED = ("file", "speaker", "emotion")

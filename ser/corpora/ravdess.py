@@ -8,8 +8,8 @@ actor, as in 03-01-06-01-02-01-12.wav.
 import re
 from pathlib import Path
 
+from ser.core.errors import InputError
 from ser.corpora import archive
-from ser.errors import InputError
 
 SOURCE = archive.Source(
     name="ravdess",

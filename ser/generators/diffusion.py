@@ -3,9 +3,9 @@ emotion itself."""
 
 import torch
 
-from ser import denoising
-from ser.denoising import Fit, Sample  # noqa: F401, settings of this generator
-from ser.errors import InputError
+from ser.core.errors import InputError
+from ser.generators import denoiser
+from ser.generators.denoiser import Fit, Sample  # noqa: F401, settings of this generator
 
 
 def fit(
@@ -23,13 +23,13 @@ def fit(
     settings.refuse_sizes("diffusion", len(normalise.mean))
     device = clips.start.device
     torch.manual_seed(seed)
-    told = denoising.told(conditions.to(device), clips.emotion, int(clips.emotion.max()) + 1)
-    model = denoising.build(settings, told.shape[1]).to(device)
+    told = denoiser.told(conditions.to(device), clips.emotion, int(clips.emotion.max()) + 1)
+    model = denoiser.build(settings, told.shape[1]).to(device)
 
     def mels(which, generator):
         return normalise(clips.random_crops(which, settings.frames, generator))
 
-    return denoising.train(model, mels, told, settings, seed, log)
+    return denoiser.train(model, mels, told, settings, seed, log)
 
 
 @torch.inference_mode()
@@ -46,13 +46,13 @@ def sample(
 ):
     """Draw normalised mels `[count, 1, n_mels, frames]`, each for an embedding near the emotion's."""
     model = load(state, fitted, device)
-    varied = denoising.vary(embeddings, settings.count, settings.spread, generator)
+    varied = denoiser.vary(embeddings, settings.count, settings.spread, generator)
     told = _told(state, varied, torch.full((settings.count,), emotion)).to(device)
     drawn = []
     for condition in told.split(batch):
-        solver = denoising.sampler(settings.sampler, settings.steps)
+        solver = denoiser.sampler(settings.sampler, settings.steps)
         noise = torch.randn((len(condition), 1, n_mels, fitted.frames), generator=generator).to(device)
-        mels = denoising.denoise(
+        mels = denoiser.denoise(
             model, noise, condition, solver, solver.timesteps, settings.guidance, fitted.precision, generator
         )
         drawn.append(mels.cpu())
@@ -83,7 +83,7 @@ def enhance(
     model = load(state, fitted, device)
     enhanced = []
     for part, condition in zip(mels.to(device).split(batch), told.to(device).split(batch)):
-        solver = denoising.sampler(settings.sampler, settings.steps)
+        solver = denoiser.sampler(settings.sampler, settings.steps)
         times = solver.timesteps[solver.timesteps <= 1000 * settings.strength]
         if not len(times):
             raise InputError(
@@ -91,18 +91,18 @@ def enhance(
                 f"`enhancement.strength`, {settings.strength}; raise either"
             )
         noise = torch.randn(part.shape, generator=generator).to(device)
-        noisy = denoising.schedule().add_noise(part, noise, times[:1].to(device))
-        clean = denoising.denoise(model, noisy, condition, solver, times, guidance, fitted.precision, generator)
+        noisy = denoiser.schedule().add_noise(part, noise, times[:1].to(device))
+        clean = denoiser.denoise(model, noisy, condition, solver, times, guidance, fitted.precision, generator)
         enhanced.append(clean.cpu())
     return torch.cat(enhanced)
 
 
 def load(state, fitted, device):
     """The denoiser that `fit` trained."""
-    model = denoising.build(fitted, state["condition.weight"].shape[1]).to(device)
+    model = denoiser.build(fitted, state["condition.weight"].shape[1]).to(device)
     model.load_state_dict(state)
     return model.eval()
 
 
 def _told(state, conditions, emotion):
-    return denoising.told(conditions, emotion, state["condition.weight"].shape[1] - conditions.shape[1])
+    return denoiser.told(conditions, emotion, state["condition.weight"].shape[1] - conditions.shape[1])

@@ -16,9 +16,12 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ser import autoencoder, compute
-from ser.params import Section
-from ser.runtime import progress
+from ser.core.device import Precision, autocast
+from ser.core.optim import LOG_POINTS, log_means
+from ser.core.params import Section
+from ser.core.rng import make_rng
+from ser.core.stage import progress
+from ser.generators import autoencoder
 
 CROPS = 6  # of every clip
 
@@ -26,12 +29,12 @@ CROPS = 6  # of every clip
 class Fit(Section):
     frames: int = Field(gt=0)
     channels: Annotated[int, Field(gt=0, multiple_of=8)]
-    updates: int = Field(ge=compute.LOGGED)
+    updates: int = Field(ge=LOG_POINTS)
     batch: int = Field(gt=1)
     generator_rate: float = Field(gt=0)
     discriminator_rate: float = Field(gt=0)
     ema: float = Field(ge=0, lt=1)
-    precision: compute.Precision
+    precision: Precision
     autoencoder: autoencoder.Autoencoding
 
 
@@ -143,7 +146,7 @@ def fit(
         "gan",
         log=lambda figures: None,
     )
-    draws = compute.generator(seed)
+    draws = make_rng(seed)
     which = torch.arange(len(clips), device=device).repeat(CROPS)
     emotion = clips.emotion[which]
     mels = normalise(clips.random_crops(which, settings.frames, draws))
@@ -161,7 +164,7 @@ def fit(
     discriminator_optimiser = torch.optim.Adam(
         discriminator.parameters(), settings.discriminator_rate, (0.0, 0.99), fused=True
     )
-    record = compute.averaged(log, settings.updates)
+    record = log_means(log, settings.updates)
 
     def some():
         return torch.randint(len(latents), (settings.batch,), generator=draws).to(device)
@@ -172,7 +175,7 @@ def fit(
 
     for _ in progress(range(settings.updates), "GAN", "update"):
         real = some()
-        with compute.autocast(device, settings.precision):
+        with autocast(device, settings.precision):
             with torch.no_grad():
                 made = fake(emotion[real])
             high = discriminator(augment(latents[real], draws), emotion[real])
@@ -182,7 +185,7 @@ def fit(
         loss.backward()
         discriminator_optimiser.step()
         wanted = emotion[some()]
-        with compute.autocast(device, settings.precision):
+        with autocast(device, settings.precision):
             fooled = -discriminator(augment(fake(wanted), draws), wanted).mean()
         generator_optimiser.zero_grad()
         fooled.backward()
@@ -217,7 +220,7 @@ def sample(
     model.to(device, memory_format=torch.channels_last).eval()
     wanted = torch.full((settings.count,), emotion, device=device)
     start = autoencoder.prior(state["latents"].float().to(device), state["emotion"].to(device), wanted, generator)
-    with compute.autocast(device, fitted.precision):
+    with autocast(device, fitted.precision):
         made = model(start, torch.randn(start.shape, generator=generator).to(device), wanted)
     latents = made * state["scale"].to(device) + state["centre"].to(device)
     return autoencoder.draw(encoder, latents, emotion, fitted.precision, generator)

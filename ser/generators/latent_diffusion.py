@@ -3,11 +3,12 @@
 import torch
 from torch import nn
 
-from ser import autoencoder, compute, denoising
-from ser.denoising import Sample  # noqa: F401, settings of this generator
+from ser.core.rng import make_rng
+from ser.generators import autoencoder, denoiser
+from ser.generators.denoiser import Sample  # noqa: F401, settings of this generator
 
 
-class Fit(denoising.Fit):
+class Fit(denoiser.Fit):
     autoencoder: autoencoder.Autoencoding
 
 
@@ -18,7 +19,7 @@ class Model(nn.Module):
         super().__init__()
         latents = settings.autoencoder.latents
         self.autoencoder = encoder
-        self.denoiser = denoising.build(settings, width + encoder.emotions, latents)
+        self.denoiser = denoiser.build(settings, width + encoder.emotions, latents)
         self.register_buffer("latent_mean", torch.zeros(latents, 1, 1))
         self.register_buffer("latent_std", torch.ones(latents, 1, 1))
 
@@ -52,7 +53,7 @@ def fit(
         mels = normalise(clips.random_crops(which, settings.frames, generator))
         return autoencoder.encode(encoder, mels, clips.emotion[which], settings.precision)
 
-    every = latents(torch.arange(len(clips), device=device), compute.generator(seed))
+    every = latents(torch.arange(len(clips), device=device), make_rng(seed))
     torch.manual_seed(seed)
     model = Model(settings, conditions.shape[1], encoder).to(device)
     model.latent_mean[:] = every.mean((0, 2, 3))[:, None, None]
@@ -61,8 +62,8 @@ def fit(
     def images(which, generator):
         return (latents(which, generator) - model.latent_mean) / model.latent_std
 
-    told = denoising.told(conditions.to(device), clips.emotion, encoder.emotions)
-    averaged = denoising.train(model.denoiser, images, told, settings, seed, log)
+    told = denoiser.told(conditions.to(device), clips.emotion, encoder.emotions)
+    averaged = denoiser.train(model.denoiser, images, told, settings, seed, log)
     model.denoiser.load_state_dict(averaged)
     return model.state_dict()
 
@@ -86,13 +87,13 @@ def sample(
     model.eval()
     side = fitted.autoencoder.factor
     size = fitted.autoencoder.latents, n_mels // side, fitted.frames // side
-    varied = denoising.vary(embeddings, settings.count, settings.spread, generator)
-    told = denoising.told(varied, torch.full((settings.count,), emotion), encoder.emotions).to(device)
+    varied = denoiser.vary(embeddings, settings.count, settings.spread, generator)
+    told = denoiser.told(varied, torch.full((settings.count,), emotion), encoder.emotions).to(device)
     drawn = []
     for condition in told.split(batch):
-        solver = denoising.sampler(settings.sampler, settings.steps)
+        solver = denoiser.sampler(settings.sampler, settings.steps)
         noise = torch.randn((len(condition), *size), generator=generator).to(device)
-        images = denoising.denoise(
+        images = denoiser.denoise(
             model.denoiser, noise, condition, solver, solver.timesteps, settings.guidance, fitted.precision, generator
         )
         latents = images * model.latent_std + model.latent_mean

@@ -9,14 +9,16 @@ prior alone.
 import torch
 from pydantic import Field
 
-from ser import autoencoder, compute
-from ser.params import Section
+from ser.core.device import Precision
+from ser.core.params import Section
+from ser.core.rng import make_rng
+from ser.generators import autoencoder
 
 
 class Fit(Section):
     frames: int = Field(gt=0)
     autoencoder: autoencoder.Autoencoding
-    precision: compute.Precision
+    precision: Precision
 
 
 class Sample(Section):
@@ -40,7 +42,7 @@ def fit(
         clips, normalise, settings.frames, settings.autoencoder, settings.precision, seed, "vae", log
     )
     which = torch.arange(len(clips), device=clips.start.device)
-    mels = normalise(clips.random_crops(which, settings.frames, compute.generator(seed)))
+    mels = normalise(clips.random_crops(which, settings.frames, make_rng(seed)))
     latents = autoencoder.encode(model, mels, clips.emotion, settings.precision)
     return model.state_dict() | {"latents": latents.half(), "emotion": clips.emotion}
 

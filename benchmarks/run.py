@@ -1,0 +1,103 @@
+"""All benchmarks, one after the other in one process tree, and their table in docs/performance.md.
+
+`python -m benchmarks.run [NAME ...]`, about 20 minutes on 2 cores; leave the machine alone meanwhile.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.measured import run, show, table
+
+NAMES = ["ceilings", "training", "diffusion", "sampling", "mels", "dvc_costs", "scheduler", "ranks", "growth"]
+RESULTS, DOCUMENT = Path("benchmarks/results"), Path("docs/performance.md")
+
+
+def main(names):
+    failed = run("benchmarks", {name: [] for name in names or NAMES}, RESULTS)
+    show(DOCUMENT, tables(load()))
+    if failed:
+        sys.exit(f"benchmarks that failed: {', '.join(failed)}")
+
+
+def load():
+    """The committed results by name, in the order of NAMES; the whole study last."""
+    paths = [RESULTS / f"{name}.json" for name in [*NAMES, "study"]]
+    return {path.stem: json.loads(path.read_text()) for path in paths if path.exists()}
+
+
+def tables(results):
+    """Markdown: what is compared with another way, what stands alone, quality of samples, the scheduler, the study."""
+    rows = [row for result in results.values() for row in result.get("rows", [])]
+    parts = [
+        table(
+            "work | ours | other | ratio | floor | speed of the floor reached",
+            [
+                [
+                    row["name"],
+                    _figure(row, "ours"),
+                    _figure(row, "other"),
+                    f"{row['ratio']:.1f}",
+                    _figure(row, "floor"),
+                    f"{100 * row['reached']:.0f} %" if row.get("reached") else "",
+                ]
+                for row in rows
+                if row.get("other") is not None
+            ],
+        ),
+        table(
+            "measured alone | figure",
+            [
+                [row["name"], _figure(row, "ours" if row.get("ours") is not None else "floor")]
+                for row in rows
+                if row.get("other") is None
+            ],
+        ),
+    ]
+    if sampling := results.get("sampling"):
+        points = [{"count": 1200, **sampling["default"]}] + [
+            {"count": sampling["mels a point"], **point} for point in sampling["curve"]
+        ]
+        parts.append(
+            table(
+                "sampler | steps | guidance | mels | s a mel | Fréchet distance | recognised as meant",
+                [
+                    [
+                        point["sampler"],
+                        point["steps"],
+                        point["guidance"],
+                        point["count"],
+                        f"{point['seconds a mel']:.3g}",
+                        f"{point['frechet']:.1f}",
+                        f"{100 * point['accuracy']:.0f} %",
+                    ]
+                    for point in points
+                ],
+            )
+        )
+    if scheduler := results.get("scheduler"):
+        parts.append(table(" | ".join(scheduler["cases"][0]), [case.values() for case in scheduler["cases"]]))
+    if study := results.get("study"):
+        minutes = [[stage, f"{seconds / 60:.1f}"] for stage, seconds in study["seconds"].items()]
+        parts.append(table("stage of the study | minutes", [*minutes, ["**all**", f"**{study['minutes']:.1f}**"]]))
+    parts.append(_machine(results))
+    return "\n".join(parts)
+
+
+def _machine(results):
+    machine = next(iter(results.values()))["machine"]
+    versions = {name: version for result in results.values() for name, version in result.get("versions", {}).items()}
+    return (
+        f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, Python {machine['python']}, "
+        + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+        + ".\n"
+    )
+
+
+def _figure(row, key):
+    value = row.get(key)
+    return "" if value is None else f"{value:.3g} {row['unit']}" if value < 1000 else f"{value:,.0f} {row['unit']}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,35 @@
+"""Overrides of params.yaml, as nested dicts."""
+
+import argparse
+
+import yaml
+
+
+def merged(values, changes):
+    """`values` with `changes` in place of what they name; lists and plain values are replaced as a whole."""
+    if not (isinstance(values, dict) and isinstance(changes, dict)):
+        return changes
+    return values | {key: merged(values.get(key), change) for key, change in changes.items()}
+
+
+def override(text):
+    """`a.b=value` as nested dicts, its value read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected KEY=VALUE")
+    try:
+        change = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: its value is not YAML ({error})") from error
+    for part in reversed(key.split(".")):
+        change = {part: change}
+    return change
+
+
+def flattened(changes, prefix=""):
+    """Pairs of a dotted key and its value."""
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

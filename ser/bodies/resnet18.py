@@ -1,7 +1,0 @@
-"""ResNet-18 (He et al. 2016, arXiv 1512.03385)."""
-
-from ser import imagenet
-
-
-def build(n_mels, frames, pretrained):
-    return imagenet.resnet("resnet18", pretrained)

@@ -1,0 +1,93 @@
+"""Reading params.yaml: each stage asks for the keys that its entry in dvc.yaml names, and nothing else."""
+
+import difflib
+import reprlib
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from ser.core.errors import InputError
+
+PATH = Path("params.yaml")
+SECTIONS = (
+    "seed",
+    "study",
+    "corpora",
+    "emotions",
+    "audio",
+    "mels",
+    "split",
+    "classifier",
+    "training",
+    "arms",
+    "generators",
+    "enhancement",
+    "quality",
+    "export",
+)
+
+
+class Section(BaseModel):
+    """Base of all settings: immutable, no unknown keys, no silent conversion between types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def load(path=PATH):
+    """Return the whole of params.yaml as plain Python values."""
+    try:
+        values = yaml.safe_load(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path} not found: run this from the root of the repository") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also of dates, long numbers and deep nesting
+        raise InputError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a mapping of sections, found {type(values).__name__}")
+    for name in values:
+        if name not in SECTIONS:
+            raise InputError(f"{path}: {_unknown(name, SECTIONS)}")
+    return values
+
+
+def read(key, kind):
+    """Return the value at a dotted `key` of params.yaml, validated as `kind` (a Section or any annotated type).
+
+    Raises InputError naming the key where it is missing, unknown or of the wrong type.
+    """
+    value = load()
+    for depth, name in enumerate(parts := key.split(".")):
+        if not isinstance(value, dict) or name not in value:
+            raise InputError(f"{PATH}: key `{'.'.join(parts[: depth + 1])}` is missing")
+        value = value[name]
+    return check(value, kind, key)
+
+
+def check(value, kind, key=""):
+    """Validate `value` as `kind`; every problem is named by its full dotted key."""
+    try:
+        return TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        problems = [_describe(problem, kind, key) for problem in error.errors()]
+        raise InputError(f"{PATH}: " + "; ".join(problems)) from None
+
+
+def _describe(problem, kind, key):
+    path = ".".join(str(part) for part in (key, *problem["loc"]) if part != "")
+    if problem["type"] == "extra_forbidden":
+        return _unknown(path, _field_names(kind))
+    if problem["type"] == "missing":
+        return f"key `{path}` is missing"
+    hint = " (write 0.0001, not 1e-4: YAML reads the latter as text)" if problem["type"] == "float_type" else ""
+    return f"key `{path}`: {problem['msg']}, found {reprlib.repr(problem['input'])}{hint}"
+
+
+def _unknown(path, known):
+    close = difflib.get_close_matches(str(path).rpartition(".")[2], known, n=1)
+    return f"unknown key `{path}`" + (f", did you mean `{close[0]}`?" if close else "; see the comments in the file")
+
+
+def _field_names(kind):
+    schema = TypeAdapter(kind).json_schema()
+    definitions = [schema, *schema.get("$defs", {}).values()]
+    return [name for definition in definitions for name in definition.get("properties", {})]

@@ -1,0 +1,44 @@
+"""How stages run: progress bars and clear failures."""
+
+import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from tqdm import tqdm
+
+from ser.core.errors import FULL, InputError
+
+_doing = ContextVar("doing", default="")
+
+
+@contextmanager
+def doing(name):
+    """Progress bars within begin with `name`."""
+    before = _doing.set(name)
+    try:
+        yield
+    finally:
+        _doing.reset(before)
+
+
+def progress(items=None, name="", unit="it", total=None):
+    """A tqdm bar over `items` on stderr, quiet when stderr is not a terminal."""
+    name = ", ".join(filter(None, [_doing.get(), name]))
+    return tqdm(items, desc=name, unit=unit, total=total, disable=None, dynamic_ncols=True)
+
+
+def stage(main, *arguments):
+    """Run a stage's `main`; expected failures end the process with one readable line and status 1."""
+    try:
+        main(*arguments)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        sys.exit(
+            f"error: no space left on the disk while writing {error.filename or 'outputs'}; "
+            "free some space and run the same command again, finished work is kept"
+        )
+    except MemoryError:
+        sys.exit("error: out of memory; free some and run the same command again, finished work is kept")

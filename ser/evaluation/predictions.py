@@ -1,0 +1,73 @@
+"""Predictions and learning curves of an arm, as its stage writes them."""
+
+import numpy as np
+import pandas as pd
+
+from ser.core.errors import InputError
+
+# What a test clip was enhanced under.
+CONDITIONS = {"true_label": "true label (leaks)", "predicted_label": "predicted label", "no_label": "no label"}
+
+
+def read_predictions(path, emotions):
+    """Out-of-fold predictions of one arm: `repeat, fold, clip, emotion, predicted` and a probability an
+    emotion.
+
+    Raises InputError naming the file and the line where a column is missing, an emotion is unknown,
+    probabilities are not finite, not in 0..1 or do not sum to 1 (within 1e-3), `predicted` is not the most
+    probable emotion, or a (repeat, clip) comes twice.
+    """
+    emotions = list(emotions)
+    table = _read(
+        path, ["repeat", "fold", "clip", "emotion", "predicted", *emotions], numeric=["repeat", "fold", *emotions]
+    )
+    probability = table[emotions].to_numpy()
+    for column in ("emotion", "predicted"):
+        _refuse(path, ~table[column].isin(emotions), f"{column} is not one of {', '.join(emotions)}")
+    _refuse(path, ((probability < 0) | (probability > 1)).any(axis=1), "a probability lies outside 0..1")
+    _refuse(path, abs(probability.sum(axis=1) - 1) > 1e-3, "the probabilities do not sum to 1")
+    chosen = probability[np.arange(len(table)), table["predicted"].map(emotions.index)]
+    _refuse(path, chosen < probability.max(axis=1), "predicted is not the most probable emotion")
+    _refuse(path, table.duplicated(["repeat", "clip"]), "this clip was already predicted in this repeat")
+    return table
+
+
+def read_curves(path):
+    """Learning curves of one arm: `repeat, fold, epoch, train_loss, validation_loss, validation_ua`."""
+    columns = ["repeat", "fold", "epoch", "train_loss", "validation_loss", "validation_ua"]
+    table = _read(path, columns, numeric=columns)
+    _refuse(path, table.duplicated(["repeat", "fold", "epoch"]), "this epoch of this fold was already listed")
+    return table
+
+
+def _read(path, columns, numeric):
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error})") from error
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(columns)}")
+    if table.empty:
+        raise InputError(f"{path}: holds no rows; run the stage that writes it again")
+    for column in numeric:
+        table[column] = pd.to_numeric(table[column], errors="coerce")
+        _refuse(path, ~np.isfinite(table[column]), f"{column} is not a finite number")
+    return table
+
+
+def _refuse(path, wrong, why):
+    wrong = np.asarray(wrong)
+    if wrong.any():
+        raise InputError(f"{path}, line {wrong.argmax() + 2}: {why}; run the stage that writes it again")
+
+
+def curves_by_run(history, column):
+    """One curve a run of training, [epoch, (repeat, fold)]; a run that stopped early keeps its last value."""
+    return history.pivot(index="epoch", columns=["repeat", "fold"], values=column).sort_index().ffill()
+
+
+def learning_curves(histories):
+    """Mean validation UA over folds and repeats, the table `arm,epoch,ua`, of {arm: as of `read_curves`}."""
+    curves = {arm: curves_by_run(history, "validation_ua").mean(axis=1) for arm, history in histories.items()}
+    return pd.concat(curves, names=["arm", "epoch"]).rename("ua").reset_index().astype({"epoch": int})

@@ -1,0 +1,66 @@
+"""What the same seed gives under other circumstances: the baseline of the smallest experiment, trained anew in another
+process, over ranks, with more threads, and as a processor without AVX-512 computes it.
+
+`python -m tests.stress.determinism --out FILE`
+"""
+
+import argparse
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+from sklearn.metrics import balanced_accuracy_score
+
+from benchmarks import measured
+from tests.helpers import project
+
+OUTPUTS = "metrics/predictions/baseline.csv", "models/arms/baseline.safetensors"
+TORCHRUN = f"{sys.executable} -m torch.distributed.run --nproc-per-node 2"
+CIRCUMSTANCES = {
+    "another process": {},
+    "two ranks under torchrun": {"SER_LAUNCH": TORCHRUN},
+    "2 threads": {"OMP_NUM_THREADS": "2"},
+    "4 threads": {"OMP_NUM_THREADS": "4"},
+    "a processor without AVX-512": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+}
+
+
+def trained(folder, **environment):
+    """The predictions and the weights, as bytes, of the baseline trained in `folder`."""
+    project.call(sys.executable, "-m", "stages.train", "baseline", cwd=folder, **environment)
+    return [(folder / path).read_bytes() for path in OUTPUTS]
+
+
+def difference(predictions, reference):
+    """How far two files of predictions of the same clips are apart."""
+    one, other = (pd.read_csv(io.BytesIO(content)) for content in (predictions, reference))
+    emotions = list(one.columns[5:])
+    recalls = [balanced_accuracy_score(table["emotion"], table["predicted"]) for table in (one, other)]
+    return {
+        "clips": len(one),
+        "probability": round(float((one[emotions] - other[emotions]).abs().to_numpy().max()), 6),
+        "other emotion": int((one["predicted"] != other["predicted"]).sum()),
+        "ua": round(recalls[0] - recalls[1], 6),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser("python -m tests.stress.determinism", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = project.copy_of_the_repository(Path(place, "project"))
+        project.repro(folder, "train@baseline")
+        reference = trained(folder)
+        results = {}
+        for name, environment in CIRCUMSTANCES.items():
+            found = trained(folder, **environment)
+            results[name] = {"same bytes": found == reference, **difference(found[0], reference[0])}
+            print(name, results[name], flush=True)
+    measured.write(chosen.out, results)
+
+
+if __name__ == "__main__":
+    main()

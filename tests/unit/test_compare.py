@@ -1,0 +1,171 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+from ser.core import params
+from ser.core.errors import InputError
+from ser.evaluation.predictions import CONDITIONS
+from ser.reporting import tables
+from stages import compare
+
+EMOTIONS = ["anger", "neutral", "sadness"]
+SETTINGS = {
+    "study": {"arms": ["baseline", "masked"], "generators": ["diffusion"], "enhanced": ["diffusion"], "resamples": 200},
+    "emotions": EMOTIONS,
+    "split.protocol": "speaker",
+    "seed": 7,
+}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, quality):
+    """A project whose arms have been trained: a catalogue, predictions and histories."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(params, "read", lambda key, kind: params.check(SETTINGS[key], kind, key))
+    rng = np.random.default_rng(0)
+    catalogue = pd.DataFrame(
+        [
+            {
+                "clip": f"{corpus}/{speaker}-{clip}",
+                "corpus": corpus,
+                "path": f"data/corpora/{corpus}/{speaker}-{clip}.wav",
+                "speaker": f"{corpus}-{speaker}",
+                "sex": "female",
+                "emotion": EMOTIONS[clip % 3],
+                "text": f"{corpus}-a",
+                "intensity": "normal",
+                "seconds": 2.0,
+                "sample_rate": 16000,
+                "sha256": f"{len(corpus):02x}{speaker:02x}{clip:060x}",
+            }
+            for corpus in ("emodb", "ravdess")
+            for speaker in range(4)
+            for clip in range(9)
+        ]
+    )
+    Path("data").mkdir()
+    catalogue.sort_values("clip").to_csv("data/catalogue.csv", index=False)
+    for kind in ("predictions", "curves"):
+        Path("metrics", kind).mkdir(parents=True)
+    Path("metrics/enhanced/diffusion").mkdir(parents=True)
+    for arm in ("baseline", "masked", "diffusion"):
+        probability = rng.dirichlet(np.ones(3), len(catalogue))
+        table = catalogue[["clip", "emotion"]].assign(
+            repeat=0, fold=0, predicted=np.array(EMOTIONS)[probability.argmax(axis=1)]
+        )
+        table[EMOTIONS] = probability
+        table.to_csv(f"metrics/predictions/{arm}.csv", index=False)
+        if arm == "diffusion":
+            for condition in CONDITIONS:
+                table.to_csv(f"metrics/enhanced/diffusion/{condition}.csv", index=False)
+        epochs = pd.DataFrame(
+            [(fold, epoch) for fold in (0, 1) for epoch in range(1, 4 + fold)], columns=["fold", "epoch"]
+        )
+        epochs.assign(repeat=0, train_loss=1.0, validation_loss=1.0, validation_ua=epochs["epoch"] / 10).to_csv(
+            f"metrics/curves/{arm}.csv", index=False
+        )
+    Path("metrics/quality").mkdir()
+    Path("metrics/quality/diffusion.json").write_text(json.dumps(quality["diffusion"]))
+    return tmp_path
+
+
+def test_compare_json_can_be_recomputed_from_the_predictions(project, capsys):
+    compare.main()
+    summary = json.loads(Path("metrics/compare.json").read_text())
+    assert list(summary) == ["baseline", "masked", "diffusion"]
+    for arm, figures in summary.items():
+        table = pd.read_csv(f"metrics/predictions/{arm}.csv")
+        true, predicted = table["emotion"], table["predicted"]
+        assert figures == {
+            "ua": round(balanced_accuracy_score(true, predicted), 6),
+            "wa": round(accuracy_score(true, predicted), 6),
+            "f1": round(f1_score(true, predicted, average="macro"), 6),
+        }
+    details = json.loads(Path("metrics/details.json").read_text())
+    assert details["seed"] == 7 and details["resamples"] == 200
+    assert capsys.readouterr().out.startswith("| arm ")
+    curves = pd.read_csv("plots/learning_curves.csv")
+    assert curves["arm"].unique().tolist() == ["baseline", "masked", "diffusion"]
+    assert curves["ua"][curves["arm"] == "masked"].tolist() == [0.1, 0.2, 0.3, 0.35]
+
+
+def test_the_quality_of_generators_is_among_the_results(project, quality, capsys):
+    compare.main()
+    assert json.loads(Path("metrics/details.json").read_text())["quality"] == {"diffusion": quality["diffusion"]}
+    assert "\n| clips     | Fréchet | " in capsys.readouterr().out
+
+
+def test_enhanced_clips_stand_beside_the_baseline_and_the_leak_is_named(project, capsys):
+    compare.main()
+    summary = json.loads(Path("metrics/enhanced.json").read_text())
+    rows = ["baseline", "diffusion, true label (leaks)", "diffusion, predicted label", "diffusion, no label"]
+    assert list(summary) == rows
+    assert summary["baseline"] == json.loads(Path("metrics/compare.json").read_text())["baseline"]
+    details = json.loads(Path("metrics/details.json").read_text())["enhanced"]
+    assert details["arms"]["diffusion, no label"]["against"]["baseline"]["ua"]["low"] is not None
+    printed = capsys.readouterr().out
+    assert all(f"| {row}" in printed for row in rows)
+    assert tables.ENHANCED_NOTE in printed
+
+
+def test_a_study_without_generators(project, monkeypatch, capsys):
+    monkeypatch.setitem(SETTINGS, "study", {"arms": ["baseline"], "generators": [], "enhanced": [], "resamples": 200})
+    compare.main()
+    assert json.loads(Path("metrics/details.json").read_text())["quality"] == {}
+    assert Path("plots/quality.png").read_bytes().startswith(b"\x89PNG")
+    assert "Fréchet" not in (printed := capsys.readouterr().out)
+    assert "enhanced" not in printed
+
+
+def test_the_same_inputs_give_the_same_bytes(project):
+    def outputs():
+        compare.main()
+        paths = [*Path("metrics").iterdir(), *Path("plots").iterdir()]
+        return {path.name: path.read_bytes() for path in paths if path.is_file()}
+
+    first = outputs()
+    assert sorted(first) == [
+        "compare.json",
+        "confusion.png",
+        "details.json",
+        "enhanced.json",
+        "enhanced.png",
+        "learning_curves.csv",
+        "learning_curves.png",
+        "quality.png",
+        "recall.png",
+        "ua.png",
+    ]
+    assert first["compare.json"].endswith(b"}\n")
+    assert outputs() == first
+
+
+@pytest.mark.parametrize(
+    "path, maker",
+    [
+        ("metrics/predictions/masked.csv", "train@masked"),
+        ("metrics/predictions/diffusion.csv", "retrain@diffusion"),
+        ("metrics/enhanced/diffusion/no_label.csv", "enhance@diffusion"),
+        ("metrics/curves/baseline.csv", "train@baseline"),
+        ("metrics/quality/diffusion.json", "assess@diffusion"),
+    ],
+)
+def test_a_missing_result_names_the_stage_that_makes_it(project, path, maker):
+    Path(path).unlink()
+    with pytest.raises(InputError, match=f"{path} is missing.*`dvc repro {maker}`"):
+        compare.main()
+    assert not Path("metrics/compare.json").exists()
+
+
+def test_a_failure_leaves_earlier_outputs_as_they_were(project):
+    compare.main()
+    before = Path("metrics/compare.json").read_bytes()
+    table = pd.read_csv("metrics/predictions/diffusion.csv")
+    table.iloc[1:].to_csv("metrics/predictions/diffusion.csv", index=False)
+    with pytest.raises(InputError, match="arm 'diffusion' has no prediction of clip 'emodb/0-0'"):
+        compare.main()
+    assert Path("metrics/compare.json").read_bytes() == before

@@ -1,0 +1,92 @@
+import copy
+
+import pytest
+
+from ser import schema
+from ser.core import params
+from ser.core.errors import InputError
+from tests.helpers.project import ROOT
+
+
+@pytest.fixture
+def values():
+    """What the committed params.yaml holds."""
+    return params.load(ROOT / "params.yaml")
+
+
+def test_the_committed_file_is_valid(values):
+    schema.check(values)
+
+
+def test_every_arm_and_generator_with_settings_is_in_the_committed_study(values):
+    assert set(values["study"]["arms"] + values["study"]["generators"]) == set(values["arms"])
+    assert set(values["study"]["generators"]) == set(values["generators"])
+
+
+def keys(value, *above):
+    """Every key below the root, as a tuple of names."""
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield (*above, name)
+            yield from keys(child, *above, name)
+
+
+def at(values, key):
+    for name in key:
+        values = values[name]
+    return values
+
+
+def refused(values, key, change):
+    """The message for values in which `change` was done to the section that holds `key`."""
+    changed = copy.deepcopy(values)
+    change(at(changed, key[:-1]), key[-1])
+    with pytest.raises(InputError, match="^params.yaml: ") as error:
+        schema.check(changed)
+    return str(error.value)
+
+
+def test_a_key_that_nothing_reads_is_refused_wherever_it_stands(values):
+    sections = [key for key in keys(values) if isinstance(at(values, key), dict)]
+    sections.remove(("arms",))  # of any name
+    sections.remove(("generators",))
+    for section in sections:
+        message = refused(values, (*section, "unread"), lambda section, name: section.update({name: 1}))
+        assert f"unknown key `{'.'.join(section)}.unread`" in message
+
+
+def test_a_value_of_the_wrong_type_is_refused_wherever_it_stands(values):
+    for key in keys(values):
+        message = refused(values, key, lambda section, name: section.update({name: ["wrong", {}]}))
+        assert f"key `{'.'.join(key)}" in message
+
+
+def test_a_missing_key_is_named_wherever_it_stood(values):
+    for key in keys(values):
+        message = refused(values, key, lambda section, name: section.pop(name))
+        assert f"key `{'.'.join(key)}`" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (("study", "arms"), ["baseline", "loud"], "key `arms.loud`: "),
+        (("study", "arms"), ["masked"], "key `study.arms`: Value error, must hold `baseline`"),
+        (("study", "generators"), ["dream"], "dream"),
+        (("emotions",), ["anger", "rage"], "key `emotions.1`: "),
+        (
+            ("classifier", "arch"),
+            "efficientnet",
+            "key `classifier.arch`: Value error, there is no ser/models/backbones/efficientnet.py, did you mean",
+        ),
+        (("seed",), -1, "key `seed`: Input should be greater than or equal to 0, found -1"),
+        (("arms", "masked", "masking", "time"), 1.5, "key `arms.masked.masking.time`: "),
+        (
+            ("generators", "diffusion", "fit", "channels"),
+            [64, 10],
+            "key `generators.diffusion.fit.channels.1`: ",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(values, key, value, message):
+    assert message in refused(values, key, lambda section, name: section.update({name: value}))

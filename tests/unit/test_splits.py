@@ -1,0 +1,516 @@
+import hashlib
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ser.core.errors import InputError
+from ser.data import splits
+from tests.conftest import MORE
+
+PROTOCOLS = ["speaker", "loso", "text", "speaker_text", "cross_corpus", "random"]
+APART = {
+    "speaker": ["speaker"],
+    "loso": ["speaker"],
+    "text": ["text"],
+    "speaker_text": ["speaker", "text"],
+    "cross_corpus": ["corpus"],
+    "random": [],
+}
+EMOTIONS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
+
+
+def split_settings(protocol="speaker", **change):
+    defaults = {"folds": 2, "repeats": 1, "validation": 0.15, "training": 1.0, "seed": 0}
+    return splits.Split(protocol=protocol, **defaults | change)
+
+
+def catalogue(rows):
+    columns = ["corpus", "speaker", "sex", "text", "emotion", "take"]
+    table = pd.DataFrame(rows, columns=columns).astype({"take": str})
+    table["clip"] = table[["speaker", "text", "emotion", "take"]].agg("_".join, axis=1)
+    table["sha256"] = table["clip"]
+    return table.sort_values("clip", ignore_index=True)
+
+
+@st.composite
+def catalogues(draw):
+    """Up to three corpora of 4 to 6 speakers and 4 or 5 texts, each text said by each speaker in two
+    emotions, once or twice, and some files that are the same although their emotion or take is another."""
+    rows = []
+    for corpus in "abc"[: draw(st.integers(1, 3))]:
+        texts = [f"{corpus}-{text}" for text in range(draw(st.integers(4, 5)))]
+        for number in range(draw(st.integers(4, 6))):
+            sex = draw(st.sampled_from(["female", "male"]))
+            for text, emotion in product(texts, EMOTIONS[:2]):
+                takes = range(draw(st.integers(1, 2)))
+                rows += [(corpus, f"{corpus}-{number}", sex, text, emotion, take) for take in takes]
+    table = catalogue(rows)
+    copies = draw(st.lists(st.integers(0, len(table) - 1), max_size=10))
+    for _, rows in table.loc[sorted(set(copies))].groupby(["speaker", "text"]):
+        same = (table.speaker == rows.speaker.iloc[0]) & (table.text == rows.text.iloc[0])
+        table.loc[same, "sha256"] = rows["clip"].iloc[0]
+    return table
+
+
+def parts(split, table, repeat, fold):
+    """The rows of the catalogue for each role of one fold."""
+    rows = split[(split.repeat == repeat) & (split.fold == fold)]
+    return {role: table[table["clip"].isin(rows["clip"][rows.role == role])] for role in splits.ROLES}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@given(
+    table=catalogues(),
+    folds=st.integers(2, 3),
+    repeats=st.integers(1, 2),
+    seed=st.integers(0, 1000),
+    share=st.just(1.0) | st.floats(0.01, 1),
+)
+@settings(max_examples=15 * MORE, deadline=None)
+def test_no_fold_leaks(protocol, table, folds, repeats, seed, share):
+    assume(protocol != "cross_corpus" or table.corpus.nunique() > 1)
+    split = splits.make(table, split_settings(protocol, folds=folds, repeats=repeats, seed=seed, training=share))
+    assert sorted(split.repeat.unique()) == list(range(repeats))
+    for repeat in range(repeats):
+        tested = split[(split.repeat == repeat) & (split.role == "test")]
+        assert sorted(tested["clip"]) == sorted(table["clip"])
+    for repeat, fold in split[["repeat", "fold"]].drop_duplicates().itertuples(index=False):
+        roles = parts(split, table, repeat, fold)
+        assert all(len(rows) for rows in roles.values())
+        assert len(split[(split.repeat == repeat) & (split.fold == fold)]) == sum(map(len, roles.values()))
+        if protocol != "speaker_text" and share == 1:
+            assert sum(map(len, roles.values())) == len(table)
+        for column in ["sha256", *APART[protocol]]:
+            train, validation, test = (set(rows[column]) for rows in roles.values())
+            assert not test & (train | validation)
+        for column in ["sha256", *(["speaker"] if protocol != "random" else [])]:
+            assert not set(roles["train"][column]) & set(roles["validation"][column])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@given(table=catalogues(), seed=st.integers(0, 1000), data=st.data())
+@settings(max_examples=15 * MORE, deadline=None)
+def test_a_planted_leak_is_refused(protocol, table, seed, data):
+    assume(protocol != "cross_corpus" or table.corpus.nunique() > 1)
+    split = splits.make(table, split_settings(protocol, seed=seed))
+    tested = data.draw(st.sampled_from(list(split.index[split["role"] == "test"])), "tested")
+    row = split.loc[tested]
+    same_fold = split[(split["repeat"] == row["repeat"]) & (split["fold"] == row["fold"])]
+    trained = data.draw(st.sampled_from(list(same_fold["clip"][same_fold["role"] == "train"])), "trained")
+    leak = data.draw(st.sampled_from(["moved", "added", "sha256", *APART[protocol]]), "leak")
+    if leak == "moved":
+        split.loc[tested, "role"] = "train"
+    elif leak == "added":
+        split = pd.concat([split, pd.DataFrame([{**row, "role": "train"}])], ignore_index=True)
+    else:
+        shared = table.set_index("clip")[leak][trained]
+        table.loc[table["clip"] == row["clip"], leak] = shared
+    with pytest.raises(InputError, match="split: clip"):
+        splits.check(split, table, protocol)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_split_is_determined_by_seed_and_clips_not_by_their_order(protocol):
+    table = study()
+    settings = split_settings(protocol, repeats=2)
+    split = splits.make(table, settings)
+    pd.testing.assert_frame_equal(splits.make(table, settings), split)
+    pd.testing.assert_frame_equal(splits.make(table.sample(frac=1, random_state=1), settings), split)
+
+
+@pytest.mark.parametrize("protocol", ["speaker", "text", "speaker_text", "random"])
+def test_repeats_and_seeds_divide_the_clips_differently(protocol):
+    table = study()
+    tested = set()
+    for seed in (0, 1):
+        split = splits.make(table, split_settings(protocol, repeats=2, seed=seed))
+        for _, rows in split[(split.fold == 0) & (split.role == "test")].groupby("repeat"):
+            tested.add(tuple(rows["clip"]))
+    assert len(tested) == 4
+
+
+def test_more_repeats_leave_the_first_one_as_it_was(table):
+    once, twice = (splits.make(table, split_settings(repeats=repeats)) for repeats in (1, 2))
+    pd.testing.assert_frame_equal(twice[twice.repeat == 0], once)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("share", [0.001, 0.3])
+def test_a_share_of_the_training_clips_leaves_validation_and_test_as_they_are(protocol, share):
+    table = study()
+    whole, part = (splits.make(table, split_settings(protocol, training=training)) for training in (1.0, share))
+    held_out = [split[split["role"] != "train"].reset_index(drop=True) for split in (whole, part)]
+    pd.testing.assert_frame_equal(*held_out)
+    for repeat, fold in whole[["repeat", "fold"]].drop_duplicates().itertuples(index=False):
+        every, some = (parts(split, table, repeat, fold)["train"] for split in (whole, part))
+        assert set(some["clip"]) <= set(every["clip"])
+        expected = {emotion: max(1, round(share * len(clips))) for emotion, clips in every.groupby("emotion")}
+        assert some.groupby("emotion").size().to_dict() == expected
+
+
+def test_a_smaller_share_is_part_of_a_larger_one_and_folds_and_repeats_draw_anew():
+    drawn = [splits.make(study(), split_settings("random", repeats=2, training=share)) for share in (0.1, 0.25, 0.5)]
+    drawn = [split[split["role"] == "train"] for split in drawn]
+    small, medium, large = (set(zip(split["repeat"], split["fold"], split["clip"])) for split in drawn)
+    assert small < medium < large
+    assert len({tuple(clips) for _, clips in drawn[0].groupby(["repeat", "fold"])["clip"]}) == 4
+
+
+@pytest.mark.parametrize("share", [0.0, 1.1])
+def test_a_share_that_cannot_be_trained_on(share):
+    with pytest.raises(ValueError, match="training"):
+        split_settings(training=share)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "digest"),
+    [
+        ("speaker", "31bcfc85169fb8dc"),
+        ("loso", "3b80b9192e8d03ca"),
+        ("text", "e3acb12bb139219a"),
+        ("speaker_text", "eb45fe02b673d678"),
+        ("cross_corpus", "853242c4bf2bcd9b"),
+        ("random", "ffeeff321540a8f7"),
+    ],
+)
+def test_all_training_clips_make_the_split_that_there_was_before_shares(protocol, digest):
+    split = splits.make(study(), split_settings(protocol, repeats=2, training=1.0))
+    assert hashlib.sha256(split.to_csv(index=False).encode()).hexdigest()[:16] == digest
+
+
+# The two real corpora
+
+
+def study():
+    """The structure of EmoDB and RAVDESS: 10 and 24 speakers, half of them women, ten and two sentences."""
+    rows = []
+    for number, text, emotion in product(range(10), range(10), EMOTIONS):
+        if (number + text + len(emotion)) % 3:
+            rows.append(("emodb", f"emodb-{number:02}", ["male", "female"][number % 2], f"emodb-{text}", emotion, 1))
+    for number, text, emotion, take in product(range(24), range(2), EMOTIONS, (1, 2)):
+        sex = ["male", "female"][number % 2]
+        rows.append(("ravdess", f"ravdess-{number:02}", sex, f"ravdess-{text}", emotion, take))
+    return catalogue(rows)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_folds_are_balanced_by_corpus_and_sex(seed):
+    table = study()
+    split = splits.make(table, split_settings(folds=5, seed=seed))
+    for fold in range(5):
+        roles = parts(split, table, 0, fold)
+        speakers = {role: rows.drop_duplicates("speaker") for role, rows in roles.items()}
+        test = speakers["test"].groupby(["corpus", "sex"]).size()
+        assert (test["emodb"] == 1).all()
+        assert test["ravdess"].between(2, 3).all()
+        assert speakers["validation"].groupby("corpus").size().to_dict() == {"emodb": 1, "ravdess": 3}
+
+
+def test_loso_leaves_each_speaker_out_once():
+    table = study()
+    split = splits.make(table, split_settings("loso"))
+    tested = split[split.role == "test"].merge(table, on="clip").groupby("fold").speaker.unique()
+    assert len(tested) == 34 and all(len(speakers) == 1 for speakers in tested)
+
+
+def test_cross_corpus_tests_each_corpus_once_a_repeat_and_trains_on_the_others():
+    table = study()
+    table = pd.concat([table, table[table.corpus == "emodb"].replace("emodb", "demo", regex=True)], ignore_index=True)
+    split = splits.make(table, split_settings("cross_corpus", folds=5, repeats=2))
+    assert split.groupby("repeat").fold.nunique().to_dict() == {0: 3, 1: 3}
+    for repeat in (0, 1):
+        for fold, corpus in enumerate(("demo", "emodb", "ravdess")):
+            roles = parts(split, table, repeat, fold)
+            assert set(roles["test"]["clip"]) == set(table["clip"][table.corpus == corpus])
+            others = {"demo", "emodb", "ravdess"} - {corpus}
+            assert set(roles["train"].corpus) == set(roles["validation"].corpus) == others
+
+
+def test_cross_corpus_with_one_corpus(table):
+    only = table[table.corpus == "emodb"]
+    with pytest.raises(InputError, match="cross_corpus` leaves one corpus out, but there is only emodb;"):
+        splits.make(only, split_settings("cross_corpus"))
+
+
+def test_cross_corpus_with_an_emotion_of_one_corpus(table):
+    table.loc[(table.corpus == "emodb") & (table.emotion == "sadness"), "emotion"] = "boredom"
+    table = table[table.emotion != "sadness"]
+    with pytest.raises(InputError, match="fold 0 trains on no clip of boredom; drop it from `emotions`"):
+        splits.make(table, split_settings("cross_corpus"))
+
+
+def test_speaker_and_text_keeps_both_apart():
+    table = study()
+    split = splits.make(table, split_settings("speaker_text", folds=5))
+    assert sorted(split.fold.unique()) == list(range(10))
+    roles = parts(split, table, 0, 0)
+    assert roles["test"].groupby("corpus").text.nunique().to_dict() == {"emodb": 5, "ravdess": 1}
+    left_out = table[~table["clip"].isin(pd.concat(roles.values())["clip"])]
+    assert (left_out.speaker.isin(roles["test"].speaker) | left_out.text.isin(roles["test"].text)).all()
+
+
+def test_random_folds_are_stratified_by_emotion_and_share_speakers():
+    table = study()
+    split = splits.make(table, split_settings("random", folds=5))
+    roles = parts(split, table, 0, 0)
+    share = roles["test"].groupby(["corpus", "emotion"]).size() / table.groupby(["corpus", "emotion"]).size()
+    assert share.between(0.15, 0.25).all()
+    assert set(roles["test"].speaker) <= set(roles["train"].speaker)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_the_share_of_validation_speakers(share):
+    table = study()
+    roles = parts(splits.make(table, split_settings(folds=5, validation=share)), table, 0, 0)
+    ravdess = {role: rows[rows.corpus == "ravdess"].speaker.nunique() for role, rows in roles.items()}
+    assert ravdess["validation"] == round(share * (24 - ravdess["test"]))
+
+
+# Identical files
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_identical_files_of_a_speaker_stay_on_one_side(protocol):
+    table = study()
+    first, second = "ravdess-07_ravdess-1_anger_1", "ravdess-07_ravdess-1_anger_2"
+    table.loc[table["clip"] == second, "sha256"] = first
+    for seed in range(8):  # apart by chance about once in two
+        split = splits.make(table, split_settings(protocol, seed=seed))
+        roles = split[split["clip"].isin([first, second])].groupby("fold").role.unique()
+        assert all(len(role) == 1 for role in roles)
+
+
+@pytest.mark.parametrize("protocol", ["speaker", "loso", "text", "speaker_text"])
+def test_speakers_or_sentences_that_share_a_file_stay_on_one_side(protocol):
+    table = study()
+    first, second = "ravdess-07_ravdess-1_anger_1", "emodb-03_emodb-7_fear_1"
+    assert {first, second} <= set(table["clip"])
+    table.loc[table["clip"] == second, "sha256"] = first
+    for seed in range(4):
+        splits.make(table, split_settings(protocol, folds=5, seed=seed))
+
+
+def test_a_large_share_of_validation_leaves_someone_to_train_on(table):
+    split = splits.make(table, split_settings(validation=0.9))
+    assert (split.role == "train").any()
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("protocol", "groups"), [("speaker", "8 speakers"), ("text", "4 texts"), ("random", "48 clips")]
+)
+def test_more_folds_than_groups(table, protocol, groups):
+    with pytest.raises(InputError, match=f"params.yaml: `split.folds` is 49, but there are only {groups}"):
+        splits.make(table, split_settings(protocol, folds=49))
+
+
+def test_too_few_speakers_for_validation(table):
+    pair = table[table.speaker.isin(["emodb-01", "emodb-02"])]
+    with pytest.raises(InputError, match="split: repeat 0 fold 0 has no validation clips"):
+        splits.make(pair, split_settings())
+
+
+@pytest.fixture
+def split(table):
+    return splits.make(table, split_settings())
+
+
+def role_of(split, clip, fold=0):
+    return (split["clip"] == clip) & (split.fold == fold)
+
+
+def first_of(split, role, fold=0):
+    return split["clip"][(split.role == role) & (split.fold == fold)].iloc[0]
+
+
+def test_a_sound_split_passes(split, table):
+    splits.check(split, table, "speaker")
+
+
+def refused(split, table, clip, why, protocol="speaker"):
+    with pytest.raises(InputError, match=rf"^split: clip {clip} \(repeat 0 fold \d\) {why}.*; run `dvc repro split`"):
+        splits.check(split, table, protocol)
+
+
+def test_an_unknown_clip(split, table):
+    split.loc[5, "clip"] = "emodb/unheard"
+    refused(split, table, "emodb/unheard", "is not in the catalogue")
+
+
+def test_an_unknown_role(split, table):
+    split.loc[5, "role"] = "tset"
+    refused(split, table, split["clip"][5], "is not in the catalogue or has an unknown role")
+
+
+def test_two_roles_in_one_fold(split, table):
+    clip = first_of(split, "test")
+    extra = split[role_of(split, clip)].assign(role="train")
+    refused(pd.concat([split, extra]), table, clip, "has two roles in one fold")
+
+
+def test_tested_twice(split, table):
+    clip = first_of(split, "test", fold=0)
+    split.loc[role_of(split, clip, fold=1), "role"] = "test"
+    refused(split, table, clip, "is tested twice in one repeat")
+
+
+def test_never_tested(split, table):
+    clip = first_of(split, "test")
+    refused(split[~role_of(split, clip)], table, clip, "is never tested")
+
+
+def test_never_tested_in_the_second_repeat(table):
+    split = splits.make(table, split_settings(repeats=2))
+    row = split.index[(split.repeat == 1) & (split.role == "test")][0]
+    with pytest.raises(InputError, match=rf"clip {split['clip'][row]} \(repeat 1 fold \d\) is never tested"):
+        splits.check(split.drop(row), table, "speaker")
+
+
+@pytest.mark.parametrize(
+    ("role", "rows"),
+    [
+        (
+            "test",
+            [
+                (1, "c", "test"),
+                (1, "d", "test"),
+                (1, "a", "validation"),
+                (1, "b", "train"),
+                (2, "c", "train"),
+                (2, "d", "validation"),
+            ],
+        ),
+        ("validation", [(1, "c", "test"), (1, "d", "test"), (1, "a", "train"), (1, "b", "train")]),
+        ("train", [(1, "c", "test"), (1, "d", "test"), (1, "a", "validation"), (1, "b", "validation")]),
+    ],
+)
+def test_an_empty_role(role, rows):
+    table = pd.DataFrame({column: list("abcd") for column in ("clip", "corpus", "speaker", "text", "sha256")})
+    table["emotion"] = "anger"
+    rows = [(0, "a", "test"), (0, "b", "test"), (0, "c", "validation"), (0, "d", "train"), *rows]
+    split = pd.DataFrame(rows, columns=["fold", "clip", "role"]).assign(repeat=0)
+    with pytest.raises(InputError, match=rf"split: repeat 0 fold \d has no {role} clips; change `split.folds`"):
+        splits.check(split, table, "speaker")
+
+
+@pytest.mark.parametrize("role", ["train", "validation"])
+def test_a_test_corpus_in(role, table):
+    split = splits.make(table, split_settings("cross_corpus"))
+    splits.check(split, table, "cross_corpus")
+    clip = first_of(split, role)
+    table.loc[table["clip"] == clip, ["corpus"]] = table.corpus[table["clip"] == first_of(split, "test")].iloc[0]
+    refused(split, table, clip, "shares its corpus with a test clip of the same fold", "cross_corpus")
+
+
+@pytest.mark.parametrize("role", ["train", "validation"])
+def test_a_test_speaker_in(role, split, table):
+    speaker = table.speaker[table["clip"] == first_of(split, role)].iloc[0]
+    tested = first_of(split, "test")
+    table.loc[table["clip"] == tested, "speaker"] = speaker
+    clip = first_of(split[split["clip"].isin(table["clip"][table.speaker == speaker])], role)
+    refused(split, table, clip, "shares its speaker with a test clip of the same fold")
+
+
+@pytest.mark.parametrize("protocol", ["speaker", "loso", "speaker_text"])
+def test_a_validation_speaker_in_training(protocol, split, table):
+    table["text"] = table["clip"]  # so that only speakers can leak
+    speaker = table.speaker[table["clip"] == first_of(split, "validation")].iloc[0]
+    clip = first_of(split, "train")
+    table.loc[table["clip"] == clip, "speaker"] = speaker
+    refused(split, table, clip, "shares its speaker with a validation clip of the same fold", protocol)
+
+
+@pytest.mark.parametrize("protocol", ["text", "speaker_text"])
+def test_a_test_sentence_in_training(protocol, split, table):
+    table["speaker"] = table["text"] = table["clip"]
+    splits.check(split, table, protocol)
+    clip = first_of(split, "train")
+    table.loc[table["clip"] == clip, "text"] = first_of(split, "test")
+    refused(split, table, clip, "shares its text with a test clip of the same fold", protocol)
+
+
+@pytest.mark.parametrize(("kept_out", "role"), [("test", "train"), ("test", "validation"), ("validation", "train")])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_identical_files_on_two_sides(protocol, kept_out, role, split, table):
+    table["corpus"] = table["speaker"] = table["text"] = table["clip"]
+    clip = first_of(split, role)
+    table.loc[table["clip"] == clip, "sha256"] = table.sha256[table["clip"] == first_of(split, kept_out)].iloc[0]
+    refused(split, table, clip, f"shares its sha256 with a {kept_out} clip of the same fold", protocol)
+
+
+def test_an_emotion_that_is_not_trained_on(split, table):
+    trained = split["clip"][(split.role == "train") & (split.fold == 1)]
+    table.loc[table["clip"].isin(trained) & (table.emotion == "sadness"), "emotion"] = "anger"
+    why = "repeat 0 fold 1 trains on no clip of sadness; drop it from `emotions`, lower `split.validation`"
+    with pytest.raises(InputError, match=f"^split: {why}"):
+        splits.check(split, table, "speaker")
+
+
+def test_random_may_share_speakers(split, table):
+    table["speaker"] = table["text"] = "one"
+    splits.check(split, table, "random")
+
+
+# Folds and files
+
+
+def fold(train=("a", "b"), **change):
+    return splits.Fold(repeat=0, fold=3, train=list(train), validation=["c"], test=["d"], **change)
+
+
+def test_the_digest_names_the_training_clips_in_their_order():
+    assert fold().training_digest != fold(["b", "a"]).training_digest
+    assert fold().training_digest != fold(["a"]).training_digest
+    assert fold(["ab", "c"]).training_digest != fold(["a", "bc"]).training_digest
+    fold().same_training(fold().training_digest, "models/arms/baseline")
+
+
+def test_what_was_made_from_other_training_clips_is_refused():
+    other = fold(["a", "d"]).training_digest
+    with pytest.raises(
+        InputError,
+        match=f"models/arms/baseline was not made from the training part of repeat 0 "
+        f"fold 3 .*{other}.*would leak; run `dvc repro`",
+    ):
+        fold().same_training(other, "models/arms/baseline")
+
+
+def test_folds_are_read_in_catalogue_order(split, table, tmp_path):
+    split.to_csv(tmp_path / "splits.csv", index=False)
+    folds = splits.load(tmp_path / "splits.csv", table, "speaker")
+    assert [fold.name for fold in folds] == ["0-0", "0-1"]
+    for fold in folds:
+        for role in splits.ROLES:
+            clips = getattr(fold, role)
+            assert clips == sorted(clips)
+            assert clips == list(split["clip"][(split.fold == fold.fold) & (split.role == role)])
+
+
+def test_a_file_that_leaks_is_refused(split, table, tmp_path):
+    split.sample(frac=1, random_state=0).assign(role=np.array(split.role)).to_csv(tmp_path / "splits.csv", index=False)
+    with pytest.raises(InputError, match=r"^split: clip "):
+        splits.load(tmp_path / "splits.csv", table, "speaker")
+
+
+@pytest.mark.parametrize("column", splits.COLUMNS)
+def test_a_missing_column(split, table, tmp_path, column):
+    path = tmp_path / "splits.csv"
+    split.drop(columns=column).to_csv(path, index=False)
+    with pytest.raises(InputError, match=f"^{path}: column {column} is missing; run `dvc repro split`"):
+        splits.load(path, table, "speaker")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00", b'a,b\n"1,2\n'], ids=["none", "0", "bytes", "quote"])
+def test_an_unreadable_file(table, tmp_path, content):
+    path = Path(tmp_path, "splits.csv")
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=f"^{path}: .*run `dvc repro split`"):
+        splits.load(path, table, "speaker")
