@@ -1,46 +1,43 @@
 """The enhancement of one clip under an emotion, by the generator of the study's first fold."""
 
-import importlib
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 
 from ser.core import checkpoints, params
 from ser.core.rng import make_rng
-from ser.data.clips import Normaliser
+from ser.data.dataset import Dataset
 from ser.data.mel_store import FLOOR_DB
-from ser.generators import denoiser
+from ser.generators import base
+from ser.generators.denoiser import EnhancementConfig
 
 SEED = 0  # the same clip sounds the same again
 
 
-def load(name, study):
-    """A function of a mel [n_mels, frames] in dB, an emotion and a strength that returns the enhanced mel."""
-    generator = importlib.import_module(f"ser.generators.{name}")
-    fitted = params.read(f"generators.{name}.fit", generator.Fit)
-    settings = params.read("enhancement", denoiser.Enhancement)
-    fold = study.folds[0]
-    state, centroids = (
-        checkpoints.load(f"models/generators/{name}", fold),
-        checkpoints.load("data/embeddings", fold)["centroids"],
-    )
-    normalise = Normaliser(state.pop("mean"), state.pop("std"))
+def load(name: str, dataset: Dataset) -> Callable[[np.ndarray, str, float], np.ndarray]:
+    """A function of a mel `[n_mels, frames]` in dB, an emotion and a strength that returns the enhanced mel."""
+    generator_class: Any = base.get(name)
+    fit_config: Any = params.read(f"generators.{name}.fit", generator_class.FitConfig)
+    config = params.read("enhancement", EnhancementConfig)
+    fold = dataset.folds[0]
+    generator = generator_class.restore(checkpoints.load(f"models/generators/{name}", fold), fit_config)
+    centroids = checkpoints.load("data/embeddings", fold)["centroids"]
 
-    def enhance(mel, emotion, strength):
-        """The first `frames` of the clip, of as many as the generator makes; shorter ones end in silence."""
-        crop = torch.full((len(mel), fitted.frames), FLOOR_DB)
-        length = min(fitted.frames, mel.shape[1])
+    def enhance(mel: np.ndarray, emotion: str, strength: float) -> np.ndarray:
+        """The first `frames` of the clip, as many as the generator makes; shorter clips end in silence."""
+        crop = torch.full((len(mel), fit_config.frames), FLOOR_DB)
+        length = min(fit_config.frames, mel.shape[1])
         crop[:, :length] = torch.from_numpy(mel[:, :length])
-        number = torch.tensor([study.emotions.index(emotion)])
-        made = generator.enhance(
-            state,
-            normalise(crop)[None, None],
-            number,
-            centroids[number],
-            fitted,
-            settings.model_copy(update={"strength": strength}),
+        labels = torch.tensor([dataset.class_names.index(emotion)])
+        enhanced = generator.enhance(
+            generator.normaliser(crop)[None, None],
+            labels,
+            centroids[labels],
+            config.model_copy(update={"strength": strength}),
             make_rng(SEED),
-            torch.device("cpu"),
         )
-        return normalise.to_db(made[0, 0])[:, :length].numpy()
+        return generator.normaliser.to_db(enhanced[0, 0])[:, :length].numpy()
 
     return enhance

@@ -12,11 +12,11 @@ from streamlit.runtime.media_file_storage import MediaFileStorageError
 
 from app import enhancing, pictures
 from ser.audio.griffin_lim import mel_to_samples, wav_bytes
-from ser.audio.mel import Mels
+from ser.audio.mel import MelConfig
 from ser.core import params
 from ser.core.errors import InputError
 from ser.data.dataset import FILES, load_dataset
-from ser.evaluation.statistics import Comparison
+from ser.evaluation.statistics import StudyConfig
 from ser.models.exported import FOLDER
 from ser.recogniser import Recogniser
 from ser.reporting import gallery, tables
@@ -47,12 +47,12 @@ def _recogniser(stamp):
     return Recogniser.load()
 
 
-def real():
-    return _real(_stamp(*FILES))
+def dataset():
+    return _dataset(_stamp(*FILES))
 
 
 @st.cache_resource(max_entries=1)
-def _real(stamp):
+def _dataset(stamp):
     return load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
 
 
@@ -68,7 +68,7 @@ def _enhanced(stamp, name, mel, emotion, strength):
 
 @st.cache_resource(max_entries=1)
 def _enhancer(stamp, name):
-    return enhancing.load(name, real())
+    return enhancing.load(name, dataset())
 
 
 def _stamp(*paths):
@@ -84,7 +84,7 @@ def sound(mel, rate, settings):
 
 def show(place, mel, recording=None):
     """A mel with its sound: the recording, or what the vocoder makes of it."""
-    settings, rate = params.read("mels", Mels), params.read("audio.sample_rate", int)
+    settings, rate = params.read("mels", MelConfig), params.read("audio.sample_rate", int)
     place.pyplot(pictures.spectrogram(mel, rate, settings, theme()), width="stretch")
     place.audio(recording or sound(mel, rate, settings))
 
@@ -122,7 +122,7 @@ def your_clip():
         file = st.audio_input(f"Up to {LONGEST} s")
     if file is None:
         st.info(
-            "The model names one of " + ", ".join(recogniser().emotions) + ", whatever it hears; it learnt from "
+            "The model names one of " + ", ".join(recogniser().class_names) + ", whatever it hears; it learnt from "
             "actors and errs often."
         )
         return
@@ -136,7 +136,7 @@ def your_clip():
         st.error(f"This clip cannot be used: {str(error).partition(': ')[2] or error}.")
         return
     mel = model.mel(samples)
-    probabilities = dict(zip(model.emotions, model.probabilities(mel).tolist(), strict=True))
+    probabilities = dict(zip(model.class_names, model.probabilities(mel).tolist(), strict=True))
     best = max(probabilities, key=probabilities.get)
     rate = model.audio.sample_rate
     heard, seen = st.columns(2)
@@ -150,7 +150,7 @@ def your_clip():
 @st.fragment
 @patient
 def enhancement(mel):
-    names = params.read("study", Comparison).enhanced
+    names = params.read("study", StudyConfig).enhanced
     if not names or not Path(f"models/generators/{names[0]}.json").exists():
         return
     st.subheader("Enhanced")
@@ -159,11 +159,11 @@ def enhancement(mel):
         "idea. The stronger, the less of the clip is left."
     )
     asked, seen = st.columns(2)
-    emotion = asked.selectbox("Emotion", recogniser().emotions)
+    emotion = asked.selectbox("Emotion", recogniser().class_names)
     strength = asked.slider("Strength", 0.1, 1.0, 0.4, 0.1)
     made = enhanced(names[0], mel, emotion, strength)
     show(seen, made)
-    probability = recogniser().probabilities(made)[recogniser().emotions.index(emotion)]
+    probability = recogniser().probabilities(made)[recogniser().class_names.index(emotion)]
     asked.metric(f"heard as {emotion}", f"{probability:.0%}")
 
 
@@ -172,7 +172,7 @@ def enhancement(mel):
 def generated_clips():
     names = [
         name
-        for name in params.read("study", Comparison).generators
+        for name in params.read("study", StudyConfig).generators
         if Path(f"data/synthetic/{name}/index.csv").exists()
     ]
     if not names:
@@ -180,8 +180,11 @@ def generated_clips():
         return
     chosen, which = st.columns(2)
     name = chosen.selectbox("Generator", names)
-    emotion = which.selectbox("Emotion of the clips", real().emotions)
-    sides = {"Real, of the training part": gallery.real(real()), f"By {name}": gallery.synthetic(real(), name)}
+    emotion = which.selectbox("Emotion of the clips", dataset().class_names)
+    sides = {
+        "Real, of the training part": gallery.real_mels(dataset()),
+        f"By {name}": gallery.synthetic_mels(dataset(), name),
+    }
     st.caption("All by the same vocoder, so that they can be compared by ear.")
     for title, mels in sides.items():
         st.subheader(title)

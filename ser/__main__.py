@@ -1,21 +1,41 @@
-"""`python -m ser predict PATH ...`: the emotion of sound files."""
+"""The command `ser`, also `python -m ser`: `ser predict PATH ...` prints the emotion in sound files."""
 
 import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from ser import recogniser
 from ser.core.errors import InputError
 from ser.core.stage import progress, stage
 
 
-def predict(paths, folder, as_json):
-    """Print the probabilities of every file; files that cannot be read are named on stderr. Returns how many."""
+def main() -> None:
+    """Run the command; an expected failure ends it with one readable line and status 1."""
+    stage(run)
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Parse `arguments`, those of the process by default, and do what they ask for."""
+    parser = argparse.ArgumentParser("ser", description="Recognise emotion in speech.")
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("predict", help="print the probability of each emotion in sound files")
+    command.add_argument("paths", nargs="+", metavar="PATH", help="a sound file, or a folder of sound files")
+    command.add_argument("--json", action="store_true", help="print one line of JSON per file")
+    command.add_argument("--model", default=recogniser.FOLDER, metavar="FOLDER", help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    if failed := predict(options.paths, options.model, options.json):
+        sys.exit(f"{failed} of the files could not be read")
+
+
+def predict(paths: Sequence[str], folder: str | Path, as_json: bool) -> int:
+    """Print the probabilities for every file, name unreadable files on stderr, and return how many there were."""
     model, files, failed = recogniser.Recogniser.load(folder), recogniser.files(paths), 0
     if not as_json:
-        print(*(f"{emotion:>9}" for emotion in model.emotions), " file", sep="  ")
-    begun, bar = time.perf_counter(), progress(files, "predict", "clip")
+        print(*(f"{emotion:>9}" for emotion in model.class_names), " file", sep="  ")
+    start, bar = time.perf_counter(), progress(files, "predict", "clip")
     for path in bar:
         try:
             probabilities = model(path)
@@ -26,25 +46,13 @@ def predict(paths, folder, as_json):
         if as_json:
             bar.write(json.dumps({"path": str(path), "probabilities": probabilities}))
             continue
-        best = max(probabilities, key=probabilities.get)
+        best = max(probabilities, key=lambda emotion: probabilities[emotion])
         cells = (f"{value:>8.1%}{'*' if emotion == best else ' '}" for emotion, value in probabilities.items())
         bar.write("  ".join([*cells, f" {path}"]))
-    seconds = time.perf_counter() - begun
-    print(f"{len(files)} clips in {seconds:.2f} s, {len(files) / seconds:.1f} a second", file=sys.stderr)
+    seconds = time.perf_counter() - start
+    print(f"{len(files)} clips in {seconds:.2f} s, {len(files) / seconds:.1f} per second", file=sys.stderr)
     return failed
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser("python -m ser", description="Emotion in speech.")
-    commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("predict", help="the probability of each emotion in sound files")
-    command.add_argument("paths", nargs="+", metavar="PATH", help="a sound file, or a folder of them")
-    command.add_argument("--json", action="store_true", help="a line of JSON a file")
-    command.add_argument("--model", default=recogniser.FOLDER, metavar="FOLDER", help="default: %(default)s")
-    chosen = parser.parse_args(arguments)
-    if failed := predict(chosen.paths, chosen.model, chosen.json):
-        sys.exit(f"{failed} of the files could not be read")
-
-
 if __name__ == "__main__":
-    stage(main)
+    main()

@@ -1,74 +1,76 @@
-"""The whole of params.yaml: every section with the type its users read it as."""
+"""The whole of params.yaml: every section with the type that its stages read it as."""
 
-import importlib.util
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, create_model
 
-from ser.audio.io import Audio
-from ser.audio.mel import Mels
+from ser.audio.io import AudioConfig
+from ser.audio.mel import MelConfig
 from ser.core import params
 from ser.core.errors import InputError
-from ser.corpora.scan import Corpora
+from ser.core.params import Config
+from ser.corpora.scan import CorporaConfig
 from ser.data.manifest import EMOTIONS
-from ser.data.splits import Split
-from ser.evaluation.statistics import Comparison
-from ser.generators.denoiser import Enhancement
-from ser.models.classifier import ClassifierSettings
-from ser.training.arms import Arm
-from ser.training.loop import Training
+from ser.data.splits import SplitConfig
+from ser.evaluation.statistics import StudyConfig
+from ser.generators import base
+from ser.generators.denoiser import EnhancementConfig
+from ser.models.classifier import ClassifierConfig
+from ser.training.arms import ArmConfig
+from ser.training.augmentation import AugmentationConfig
+from ser.training.loop import TrainingConfig
 
 
-class Quality(params.Section):
-    classifier: ClassifierSettings
-    training: Training
+class SampleQualityConfig(Config):
+    classifier: ClassifierConfig
+    training: TrainingConfig
 
 
-class Export(params.Section):
+class ExportConfig(Config):
     arm: str
 
 
-class Params(params.Section):
+class ParamsConfig(Config):
     seed: NonNegativeInt
-    study: Comparison
-    corpora: Corpora
+    study: StudyConfig
+    corpora: CorporaConfig
     emotions: list[Literal[EMOTIONS]]
-    audio: Audio
-    mels: Mels
-    split: Split
-    classifier: ClassifierSettings
-    training: Training
-    arms: dict[str, Arm]
-    generators: dict[str, dict]
-    enhancement: Enhancement
-    quality: Quality
-    export: Export
+    audio: AudioConfig
+    mels: MelConfig
+    split: SplitConfig
+    classifier: ClassifierConfig
+    training: TrainingConfig
+    augmentation: dict[str, AugmentationConfig]
+    arms: dict[str, ArmConfig]
+    generators: dict[str, dict[str, Any]]
+    enhancement: EnhancementConfig
+    sample_quality: SampleQualityConfig
+    export: ExportConfig
 
 
-def check(values):
-    """Refuse values of params.yaml, as a nested dict, that no stage would accept; InputError names every such key."""
-    whole = params.check(values, Params)
-    for name in [*whole.study.arms, *whole.study.generators]:
-        params.check(values["arms"].get(name), Arm, f"arms.{name}")
-    for name in whole.study.generators:
-        if importlib.util.find_spec(f"ser.generators.{name}") is None:
-            raise InputError(f"params.yaml: key `study.generators`: there is no ser/generators/{name}.py")
-        module = importlib.import_module(f"ser.generators.{name}")
-        settings = values["generators"].get(name)
-        params.check(settings, _generator(module), f"generators.{name}")
-    if whole.export.arm not in [*whole.study.arms, *whole.study.generators]:
-        raise InputError(f"params.yaml: key `export.arm`: {whole.export.arm} is not in `study`")
-    for name in whole.study.enhanced:
-        if name not in whole.study.generators:
+def check(values: dict[str, Any]) -> None:
+    """Refuse values of params.yaml that no stage would accept; the InputError names every such key."""
+    config = params.check(values, ParamsConfig)
+    study = config.study
+    for arm in study.arms:
+        params.check(values["augmentation"].get(arm), AugmentationConfig, f"augmentation.{arm}")
+    for name in study.generators:
+        generator = base.get(name)
+        kind = create_model(
+            "GeneratorConfig",
+            __base__=Config,
+            fit=generator.FitConfig,
+            sample=generator.SampleConfig,
+            recognised=bool,
+        )
+        params.check(values["generators"].get(name), kind, f"generators.{name}")
+        params.check(values["arms"].get(name), ArmConfig, f"arms.{name}")
+    for name in study.enhanced:
+        if name not in study.generators:
             raise InputError(f"params.yaml: key `study.enhanced`: {name} is not in `study.generators`")
-        if not hasattr(importlib.import_module(f"ser.generators.{name}"), "enhance"):
+        if not hasattr(base.get(name), "enhance"):
             raise InputError(f"params.yaml: key `study.enhanced`: ser/generators/{name}.py has no `enhance`")
-
-
-def _generator(module):
-    class Generator(params.Section):
-        fit: module.Fit
-        sample: module.Sample
-        recognised: bool
-
-    return Generator
+    if study.build_on not in values["augmentation"]:
+        raise InputError(f"params.yaml: key `study.build_on`: {study.build_on} is not in `augmentation`")
+    if config.export.arm not in [*study.arms, *study.generators]:
+        raise InputError(f"params.yaml: key `export.arm`: {config.export.arm} is not in `study`")

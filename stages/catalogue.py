@@ -11,7 +11,7 @@ from ser.data import manifest
 
 
 def main():
-    names = [name for name, selected in params.read("corpora", scan.Corpora) if selected]
+    names = [name for name, selected in params.read("corpora", scan.CorporaConfig) if selected]
     if not names:
         raise InputError("params.yaml: `corpora`: none is selected; set at least one to true")
     table = scan.build(Path(), names)

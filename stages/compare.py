@@ -11,21 +11,21 @@ from ser.core.errors import InputError
 from ser.core.stage import stage
 from ser.data import manifest
 from ser.evaluation.predictions import CONDITIONS, learning_curves, read_curves, read_predictions
-from ser.evaluation.statistics import Comparison, compare_arms
+from ser.evaluation.statistics import StudyConfig, compare_arms
 from ser.reporting import figures, tables
 
 
 def main():
     emotions = params.read("emotions", list[str])
-    study = params.read("study", Comparison)
-    makers = {arm: f"train@{arm}" for arm in study.arms} | {arm: f"retrain@{arm}" for arm in study.generators}
+    study = params.read("study", StudyConfig)
+    makers = {arm: f"train@{arm}" for arm in study.arms} | {arm: f"train_synthetic@{arm}" for arm in study.generators}
     predictions = {
         arm: read_predictions(_result(f"metrics/predictions/{arm}.csv", arm, maker), emotions)
         for arm, maker in makers.items()
     }
     curves = {arm: read_curves(_result(f"metrics/curves/{arm}.csv", arm, maker)) for arm, maker in makers.items()}
     quality = {
-        name: json.loads(Path(_result(f"metrics/quality/{name}.json", name, f"assess@{name}")).read_text())
+        name: json.loads(Path(_result(f"metrics/quality/{name}.json", name, f"sample_quality@{name}")).read_text())
         for name in study.generators
     }
     enhanced = {

@@ -1,76 +1,84 @@
 """Test clips noised and denoised by a generator under an emotion, then recognised by the fold's baseline:
 metrics/enhanced/GENERATOR/CONDITION.csv.
 
-The published protocol takes the emotion from the clip's own label, which leaks it; beside it, the emotion that the
-baseline recognises, and none.
+The published protocol takes the emotion from the clip's own label, which leaks it. Next to it stand the emotion that
+the baseline recognises, and none.
 """
 
-import importlib
 import sys
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from pydantic import NonNegativeInt
 
-from ser.core import checkpoints, fold_jobs, params
+from ser.core import checkpoints, fold_jobs
 from ser.core.atomic import replacing
-from ser.core.device import Precision, setup_torch
-from ser.core.rng import derive_seed, make_rng
+from ser.core.device import Precision
+from ser.core.fold import Fold
+from ser.core.rng import Stream, derive_seed, make_rng
 from ser.core.stage import progress, stage
-from ser.data.clips import Normaliser, clips_from_mels
-from ser.data.dataset import FILES, load_dataset
+from ser.data.clips import clips_from_mels
+from ser.data.dataset import DatasetJob
 from ser.evaluation.predictions import CONDITIONS
-from ser.generators import denoiser
+from ser.generators import base
+from ser.generators.denoiser import EnhancementConfig
 from ser.models import baseline
-from ser.models.classifier import ClassifierSettings, evaluate, mean_over_crops
+from ser.models.classifier import ClassifierConfig, evaluate, mean_over_crops
 
 
-def main(name):
-    generator = importlib.import_module(f"ser.generators.{name}")
-    fitted = params.read(f"generators.{name}.fit", generator.Fit)
-    settings = params.read("enhancement", denoiser.Enhancement)
-    classifier = params.read("classifier", ClassifierSettings)
-    precision = params.read("training.precision", Precision)
-    seed = params.read("seed", NonNegativeInt)
-    real = load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
-    device = setup_torch()
+class Enhance(DatasetJob):
+    def __init__(self, generator: str) -> None:
+        super().__init__(f"enhance-{generator}")
+        self.generator = generator
+        self.generator_class: Any = base.get(generator)
+        self.fit_config: Any = self.read(f"generators.{generator}.fit", self.generator_class.FitConfig)
+        self.config = self.read("enhancement", EnhancementConfig)
+        self.classifier = self.read("classifier", ClassifierConfig)
+        self.precision: Precision = self.read("training.precision", Precision)
+        self.inputs += [
+            "data/embeddings.json",
+            "data/embeddings.safetensors",
+            "models/arms/baseline.json",
+            "models/arms/baseline.safetensors",
+            f"models/generators/{generator}.json",
+            f"models/generators/{generator}.safetensors",
+        ]
+        self.modules += [base.module(generator), self.classifier.module]
 
-    def work(fold, folder):
+    def run(self, fold: Fold, folder: Path) -> None:
         centroids = checkpoints.load("data/embeddings", fold)["centroids"]
-        state = checkpoints.load(f"models/generators/{name}", fold)
-        normalise = Normaliser(state.pop("mean").to(device), state.pop("std").to(device))
-        net, own_normalise = baseline.classifier(fold, classifier, len(real.emotions), device)
-        test = real.clips(fold.test, device)
-        which, position = test.covering(fitted.frames)
-        mels = normalise(test.crops(which, fitted.frames, position))
-        recognised = evaluate(net, own_normalise, test, classifier.frames, precision).argmax(1)
-        emotion_of_crop = {
-            "true_label": test.emotion[which].cpu(),
-            "predicted_label": recognised[which.cpu()],
+        state = checkpoints.load(f"models/generators/{self.generator}", fold)
+        generator = self.generator_class.restore(state, self.fit_config).to(self.device)
+        model = baseline.load(fold, self.classifier, len(self.class_names), self.device)
+        test = self.dataset.clips(fold.test, self.device)
+        clip_index, position = test.covering(self.fit_config.frames)
+        mels = generator.normaliser(test.crops(clip_index, self.fit_config.frames, position))
+        predicted = evaluate(model, test, self.classifier.frames, self.precision).argmax(1)
+        labels_of_crops = {
+            "true_label": test.labels[clip_index].cpu(),
+            "predicted_label": predicted[clip_index.cpu()],
             "no_label": None,
         }
         for condition in progress(CONDITIONS, unit="condition"):
-            draws = make_rng(derive_seed(seed, fold.repeat, fold.fold, 9))
-            emotion = emotion_of_crop[condition]
-            embedding_of = None if emotion is None else centroids[emotion]
-            enhanced = generator.enhance(state, mels, emotion, embedding_of, fitted, settings, draws, device)
-            crops = clips_from_mels(normalise.to_db(enhanced[:, 0].to(device)), test.emotion[which])
-            logits = mean_over_crops(evaluate(net, own_normalise, crops, classifier.frames, precision), which.cpu())
-            real.predictions(fold, logits).to_csv(folder / f"{condition}.csv", index=False)
+            labels = labels_of_crops[condition]
+            embeddings = None if labels is None else centroids[labels]
+            rng = make_rng(derive_seed(self.seed, Stream.ENHANCE, fold))
+            enhanced = generator.enhance(mels, labels, embeddings, self.config, rng)
+            mels_db = generator.normaliser.to_db(enhanced[:, 0].to(self.device))
+            crops = clips_from_mels(mels_db, test.labels[clip_index])
+            logits = evaluate(model, crops, self.classifier.frames, self.precision)
+            table = self.dataset.predictions(fold, mean_over_crops(logits, clip_index.cpu()))
+            table.to_csv(folder / f"{condition}.csv", index=False)
 
-    def gather(folders):
+    def gather(self, folders: list[Path]) -> None:
         for condition in CONDITIONS:
             tables = [pd.read_csv(folder / f"{condition}.csv", dtype=str) for folder in folders]
-            with replacing(f"metrics/enhanced/{name}/{condition}.csv") as temporary:
+            with replacing(f"metrics/enhanced/{self.generator}/{condition}.csv") as temporary:
                 pd.concat(tables).to_csv(temporary, index=False)
 
-    files = [
-        *FILES,
-        "data/embeddings.safetensors",
-        "models/arms/baseline.safetensors",
-        f"models/generators/{name}.safetensors",
-    ]
-    ingredients = [fitted, settings, classifier, precision, seed, real.emotions]
-    fold_jobs.run(f"enhance-{name}", real.folds, work, ingredients, files, gather)
+
+def main(generator: str) -> None:
+    fold_jobs.run(Enhance(generator))
 
 
 if __name__ == "__main__":

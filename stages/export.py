@@ -1,75 +1,77 @@
 """An arm trained once more, on all clips, to be used: models/export (weights, ONNX, configuration)."""
 
+import json
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import onnxruntime
 import torch
 from pydantic import NonNegativeInt
+from torch import Tensor
 
 from ser.core import checkpoints, params
 from ser.core.atomic import replacing
 from ser.core.device import setup_torch
 from ser.core.errors import InputError
-from ser.core.rng import derive_seed
+from ser.core.optim import ignore
+from ser.core.rng import Stream, derive_seed
 from ser.core.stage import doing, stage
 from ser.data import synthetic
 from ser.data.dataset import load_dataset
-from ser.models.classifier import ClassifierSettings, build_classifier
+from ser.models.classifier import ClassifierConfig, build_classifier
 from ser.models.exported import FOLDER, Network
-from ser.training import arms, loop
+from ser.training import loop
+from ser.training.augmentation import AugmentationConfig
 
-TOLERANCE = 1e-4  # of probabilities by ONNX, beside those by torch
+TOLERANCE = 1e-4  # of probabilities by ONNX, compared with those by torch
 PACKAGES = "torch", "torchvision", "numpy"
 
 
-def main(name):
-    arm = params.read(f"arms.{name}", arms.Arm)
-    classifier = params.read("classifier", ClassifierSettings)
-    settings = params.read("training", loop.Training)
+def main(arm: str) -> None:
+    recipe = json.loads(Path(f"models/arms/{arm}.json").read_text())
+    classifier = params.read("classifier", ClassifierConfig)
+    training = params.read("training", loop.TrainingConfig)
     seed = params.read("seed", NonNegativeInt)
-    real = load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
+    class_names = params.read("emotions", list[str])
+    dataset = load_dataset(class_names, params.read("split.protocol", str))
     used = {
-        "emotions": real.emotions,
+        "emotions": class_names,
         "audio": params.read("audio", dict),
         "mels": params.read("mels", dict),
-        "classifier": classifier.model_copy(update={"pretrained": "none"}).model_dump(),
+        "classifier": classifier.untrained().model_dump(),
     }
     device = setup_torch()
-    clips = real.clips([clip for clip, emotion in real.emotion.items() if emotion in real.emotions], device)
-    normalise = clips.normaliser()
-    extra = synthetic.everything(f"data/synthetic/{name}", real.emotions, device) if arm.share else None
-    model = build_classifier(classifier, len(normalise.mean), len(real.emotions), derive_seed(seed, 10))
+    clips = dataset.clips([clip for clip, emotion in dataset.emotion_of.items() if emotion in class_names], device)
+    extra = synthetic.all_clips(f"data/synthetic/{arm}", class_names, device) if recipe["share"] else None
+    weights_seed = derive_seed(seed, Stream.EXPORT_WEIGHTS)
+    model = build_classifier(classifier, clips.normaliser(), len(class_names), weights_seed)
     with doing("export"):
-        loop.fit(
+        loop.train(
             model,
-            normalise,
-            loop.Sources(clips, extra, arm.share),
+            loop.Sources(clips, extra, recipe["share"]),
             None,
             classifier.frames,
-            settings,
-            arm.masking,
-            derive_seed(seed, 11),
-            lambda figures: None,
+            training,
+            AugmentationConfig(**recipe["augmentation"]),
+            derive_seed(seed, Stream.EXPORT_TRAINING),
+            ignore,
         )
-
-    untrained = params.check(used["classifier"], ClassifierSettings)
-    network = Network(untrained, len(normalise.mean), len(real.emotions))
-    network.classifier.load_state_dict(model.cpu().state_dict())
-    network.mean[:], network.std[:] = normalise.tensors().values()
+    network = Network(model.cpu()).eval()
     facts = {
-        "arm": name,
+        "arm": arm,
         "trained_on": {"clips": len(clips), "synthetic": len(extra) if extra else 0},
         "params": used,
         "versions": {package: version(package) for package in PACKAGES},
     }
     checkpoints.save(f"{FOLDER}/model", network.state_dict(), facts)
-    some = clips.crops(torch.arange(min(32, len(clips)), device=device), classifier.frames, 0.5)[:, 0].cpu()
+    first = torch.arange(min(32, len(clips)), device=device)
+    crops = clips.crops(first, classifier.frames, 0.5)[:, 0].cpu()
     with replacing(f"{FOLDER}/model.onnx") as temporary:
-        write_onnx(network.eval(), some, temporary)
+        write_onnx(network, crops, temporary)
 
 
-def write_onnx(network, crops, path):
+def write_onnx(network: Network, crops: Tensor, path: Path) -> None:
     """Write `network` for batches of any size, and compare it with torch on `crops` [n, n_mels, frames].
 
     Raises InputError where they disagree.

@@ -1,50 +1,46 @@
-"""A generator fitted to every fold's training clips and their embeddings: models/generators/GENERATOR, and its loss in
-metrics/losses/GENERATOR.csv."""
+"""A generator fitted to every fold's training clips and their embeddings: models/generators/GENERATOR.
 
-import importlib
+Its loss goes to metrics/losses/GENERATOR.csv.
+"""
+
 import sys
+from pathlib import Path
 
-from pydantic import NonNegativeInt
-
-from ser.core import checkpoints, fold_jobs, params, tracking
+from ser.core import checkpoints, fold_jobs, tracking
 from ser.core.atomic import replacing
-from ser.core.device import setup_torch
-from ser.core.rng import derive_seed
+from ser.core.fold import Fold
+from ser.core.rng import Stream, derive_seed
 from ser.core.stage import stage
-from ser.data.dataset import FILES, load_dataset
+from ser.data.dataset import DatasetJob
+from ser.generators import base
 
 
-def main(name):
-    generator = importlib.import_module(f"ser.generators.{name}")
-    settings = params.read(f"generators.{name}.fit", generator.Fit)
-    seed = params.read("seed", NonNegativeInt)
-    real = load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
-    device = setup_torch()
+class FitGenerator(DatasetJob):
+    def __init__(self, generator: str) -> None:
+        super().__init__(f"fit-{generator}")
+        self.generator = generator
+        self.generator_class = base.get(generator)
+        self.config = self.read(f"generators.{generator}.fit", self.generator_class.FitConfig)
+        self.inputs += ["data/embeddings.json", "data/embeddings.safetensors"]
+        self.modules.append(base.module(generator))
 
-    def work(fold, folder):
-        embeddings = checkpoints.load("data/embeddings", fold)
-        clips = real.clips(fold.train, device)
-        normalise = clips.normaliser()
+    def run(self, fold: Fold, folder: Path) -> None:
+        clips = self.dataset.clips(fold.train, self.device)
+        embeddings = checkpoints.load("data/embeddings", fold)["embeddings"]
+        seed = derive_seed(self.seed, Stream.FIT, fold)
         with tracking.live(folder / "live") as log:
-            state = generator.fit(
-                clips,
-                normalise,
-                embeddings["features"],
-                settings,
-                derive_seed(seed, fold.repeat, fold.fold, 2),
-                log,
-            )
-        checkpoints.save(folder / "model", state | normalise.tensors(), {"training": fold.training_digest})
+            fitted = self.generator_class.fit(clips, clips.normaliser(), embeddings, self.config, seed, log)
+        checkpoints.save(folder / "model", fitted.state_dict(), {"train_digest": fold.train_digest})
 
-    def gather(folders):
-        checkpoints.merge(
-            f"models/generators/{name}", folders, {"emotions": real.emotions, "fit": settings.model_dump()}
-        )
-        with replacing(f"metrics/losses/{name}.csv") as temporary:
+    def gather(self, folders: list[Path]) -> None:
+        facts = {"emotions": self.class_names, "fit": self.config.model_dump()}
+        checkpoints.merge(f"models/generators/{self.generator}", folders, facts)
+        with replacing(f"metrics/losses/{self.generator}.csv") as temporary:
             tracking.read(folders, "step").to_csv(temporary, index=False)
 
-    files = [*FILES, "data/embeddings.safetensors"]
-    fold_jobs.run(f"fit-{name}", real.folds, work, [settings, seed, real.emotions], files, gather, together=True)
+
+def main(generator: str) -> None:
+    fold_jobs.run(FitGenerator(generator))
 
 
 if __name__ == "__main__":

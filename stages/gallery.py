@@ -1,28 +1,28 @@
-"""Real beside synthetic mels of every emotion, from the first fold: plots/gallery/GENERATOR.png."""
+"""Real next to synthetic mels of every emotion, from the first fold: plots/gallery/GENERATOR.png."""
 
 import sys
 
-from ser.audio.mel import Mels
+from ser.audio.mel import MelConfig
 from ser.core import params
 from ser.core.stage import stage
 from ser.data.dataset import load_dataset
 from ser.reporting import figures, gallery
 
 
-def main(name):
-    settings, rate = params.read("mels", Mels), params.read("audio.sample_rate", int)
-    real = load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
+def main(generator: str) -> None:
+    mel_config, rate = params.read("mels", MelConfig), params.read("audio.sample_rate", int)
+    dataset = load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
     figure = figures.gallery(
-        gallery.real(real),
-        gallery.synthetic(real, name),
-        f"Real clips and clips of {name}",
-        settings.hop,
+        gallery.real_mels(dataset),
+        gallery.synthetic_mels(dataset, generator),
+        f"Real clips and clips of {generator}",
+        mel_config.hop,
         rate,
         "Real: training clips of the first fold; synthetic: made from them alone, not chosen by hand.",
-        settings.fmin,
-        settings.fmax,
+        mel_config.fmin,
+        mel_config.fmax,
     )
-    figures.save(figure, f"plots/gallery/{name}.png")
+    figures.save(figure, f"plots/gallery/{generator}.png")
 
 
 if __name__ == "__main__":

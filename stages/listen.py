@@ -3,7 +3,7 @@
 import sys
 
 from ser.audio.griffin_lim import mel_to_samples, wav_bytes
-from ser.audio.mel import Mels
+from ser.audio.mel import MelConfig
 from ser.core import params
 from ser.core.atomic import replacing
 from ser.core.stage import progress, stage
@@ -11,15 +11,15 @@ from ser.data.dataset import load_dataset
 from ser.reporting import gallery
 
 
-def main(name):
-    settings, rate = params.read("mels", Mels), params.read("audio.sample_rate", int)
-    real = load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
-    with replacing(f"data/listen/{name}") as temporary:
+def main(generator: str) -> None:
+    mel_config, rate = params.read("mels", MelConfig), params.read("audio.sample_rate", int)
+    dataset = load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
+    with replacing(f"data/listen/{generator}") as temporary:
         temporary.mkdir()
-        shown = gallery.synthetic(real, name)
-        for emotion, mels in progress(shown.items(), f"listen-{name}", "emotion"):
+        mels_of = gallery.synthetic_mels(dataset, generator)
+        for emotion, mels in progress(mels_of.items(), f"listen-{generator}", "emotion"):
             for number, mel in enumerate(mels):
-                samples = mel_to_samples(mel.T, rate, settings)
+                samples = mel_to_samples(mel, rate, mel_config)
                 (temporary / f"{emotion}-{number}.wav").write_bytes(wav_bytes(samples, rate))
 
 

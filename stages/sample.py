@@ -1,98 +1,113 @@
-"""Synthetic mels of every emotion and fold, packed like real ones, in dB: data/synthetic/GENERATOR.
+"""Synthetic mels of every emotion and fold, stored like real ones, in dB: data/synthetic/GENERATOR.
 
-They are kept as drawn, or only where the fold's own baseline recognises the emotion that they were drawn for."""
+They are kept as drawn, or only where the fold's own baseline recognises the emotion that they were drawn for.
+"""
 
-import importlib
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from pydantic import NonNegativeInt
+from torch import Tensor
 
-from ser.core import checkpoints, fold_jobs, params
-from ser.core.device import Precision, setup_torch
+from ser.core import checkpoints, fold_jobs
+from ser.core.device import Precision
 from ser.core.errors import InputError
-from ser.core.rng import derive_seed, make_rng
+from ser.core.fold import Fold
+from ser.core.rng import Stream, derive_seed, make_rng
 from ser.core.stage import progress, stage
 from ser.data import mel_store
-from ser.data.clips import Normaliser
-from ser.data.dataset import FILES, load_dataset
+from ser.data.dataset import DatasetJob
+from ser.generators import base
 from ser.models import baseline
-from ser.models.classifier import ClassifierSettings
+from ser.models.classifier import Classifier, ClassifierConfig
 
 ROUNDS = 20  # of `count` clips each, out of which the baseline must recognise `count`
 
 
-def main(name):
-    generator = importlib.import_module(f"ser.generators.{name}")
-    fitted = params.read(f"generators.{name}.fit", generator.Fit)
-    settings = params.read(f"generators.{name}.sample", generator.Sample)
-    only_recognised = params.read(f"generators.{name}.recognised", bool)
-    classifier = params.read("classifier", ClassifierSettings)
-    precision = params.read("training.precision", Precision)
-    seed = params.read("seed", NonNegativeInt)
-    real = load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
-    device = setup_torch()
+class SampleGenerator(DatasetJob):
+    def __init__(self, generator: str) -> None:
+        super().__init__(f"sample-{generator}")
+        self.generator = generator
+        self.generator_class = base.get(generator)
+        self.fit_config = self.read(f"generators.{generator}.fit", self.generator_class.FitConfig)
+        self.config: Any = self.read(f"generators.{generator}.sample", self.generator_class.SampleConfig)
+        self.only_recognised = self.read(f"generators.{generator}.recognised", bool)
+        self.classifier = self.read("classifier", ClassifierConfig)
+        self.precision: Precision = self.read("training.precision", Precision)
+        self.inputs += [
+            "data/embeddings.json",
+            "data/embeddings.safetensors",
+            "models/arms/baseline.json",
+            "models/arms/baseline.safetensors",
+            f"models/generators/{generator}.json",
+            f"models/generators/{generator}.safetensors",
+        ]
+        self.modules += [base.module(generator), self.classifier.module]
 
-    def work(fold, folder):
-        embeddings = checkpoints.load("data/embeddings", fold)["features"]
-        state = checkpoints.load(f"models/generators/{name}", fold)
-        normalise = Normaliser(state.pop("mean"), state.pop("std"))
-        emotion = torch.tensor([real.emotions.index(real.emotion[clip]) for clip in fold.train])
+    def run(self, fold: Fold, folder: Path) -> None:
+        total = len(self.class_names) * self.config.count
+        mel_store.write(folder / "mels", progress(self._clips(fold), unit="clip", total=total))
 
-        if only_recognised:
-            recognised = baseline.recogniser(fold, classifier, len(real.emotions), precision, device)
+    def gather(self, folders: list[Path]) -> None:
+        mel_store.join(f"data/synthetic/{self.generator}", [folder / "mels" for folder in folders])
 
-        def draw(number, turn=0):
-            own = derive_seed(seed, fold.repeat, fold.fold, 3, number + turn * len(real.emotions))
-            mels = generator.sample(
-                state,
-                len(normalise.mean),
-                number,
-                embeddings[emotion == number],
-                fitted,
-                settings,
-                make_rng(own),
-                device,
-            )
-            return normalise.to_db(mels[:, 0])
+    def _clips(self, fold: Fold) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Rows of the index and mels `[n_mels, frames]` of the synthetic clips of a fold."""
+        state = checkpoints.load(f"models/generators/{self.generator}", fold)
+        generator = self.generator_class.restore(state, self.fit_config).to(self.device)
+        model = None
+        if self.only_recognised:
+            model = baseline.load(fold, self.classifier, len(self.class_names), self.device)
+        embeddings = checkpoints.load("data/embeddings", fold)["embeddings"]
+        labels = self.dataset.labels(fold.train)
+        for label, emotion in enumerate(self.class_names):
+            own = embeddings[labels == label]
+            if model:
+                mels = self._draw_recognised(generator, label, own, fold, model)
+            else:
+                mels = self._draw(generator, label, own, fold)
+            for take, mel in enumerate(mels):
+                row = {
+                    "clip": f"{self.generator}/{fold.name}/{emotion}-{take:04d}",
+                    "repeat": fold.repeat,
+                    "fold": fold.fold,
+                    "emotion": emotion,
+                    "train_digest": fold.train_digest,
+                }
+                yield row, mel.numpy()
 
-        def draw_recognised(number, label):
-            kept = []
-            for turn in range(ROUNDS):
-                kept.extend(recognised(draw(number, turn), number))
-                if len(kept) >= settings.count:
-                    return kept[: settings.count]
-            raise InputError(
-                f"params.yaml: key `generators.{name}.recognised`: the baseline of repeat {fold.repeat} fold "
-                f"{fold.fold} recognised {len(kept)} of {ROUNDS * settings.count} clips that {name} drew for {label}, "
-                f"{settings.count} are wanted; set it to false, or let {name} draw emotions more clearly, for instance "
-                "with more `guidance`, less `spread` or more `updates`"
-            )
+    def _draw(
+        self, generator: base.Generator, label: int, embeddings: Tensor, fold: Fold, turn: int = 0
+    ) -> list[Tensor]:
+        """`count` mels `[n_mels, frames]` of a class, in dB."""
+        seed = derive_seed(self.seed, Stream.SAMPLE, fold, label + turn * len(self.class_names))
+        mels = generator.sample(label, embeddings, self.config, make_rng(seed))
+        return list(generator.normaliser.to_db(mels[:, 0].to(self.device)).cpu())
 
-        def clips():
-            for number, label in enumerate(real.emotions):
-                mels = draw_recognised(number, label) if only_recognised else draw(number)
-                for take, mel in enumerate(mels):
-                    row = {
-                        "clip": f"{name}/{fold.name}/{label}-{take:04d}",
-                        "repeat": fold.repeat,
-                        "fold": fold.fold,
-                        "emotion": label,
-                        "training": fold.training_digest,
-                    }
-                    yield row, mel.T.numpy()
+    def _draw_recognised(
+        self, generator: base.Generator, label: int, embeddings: Tensor, fold: Fold, model: Classifier
+    ) -> list[Tensor]:
+        """`count` mels that the baseline `model` recognises, drawn in as many turns as it takes."""
+        kept: list[Tensor] = []
+        for turn in range(ROUNDS):
+            mels = torch.stack(self._draw(generator, label, embeddings, fold, turn))
+            kept.extend(baseline.recognised(model, mels, label, self.classifier, self.precision))
+            if len(kept) >= self.config.count:
+                return kept[: self.config.count]
+        name, emotion = self.generator, self.class_names[label]
+        raise InputError(
+            f"params.yaml: key `generators.{name}.recognised`: the baseline of repeat {fold.repeat} fold "
+            f"{fold.fold} recognised {len(kept)} of {ROUNDS * self.config.count} clips that {name} drew for {emotion}, "
+            f"{self.config.count} are wanted; set it to false, or let {name} draw emotions more clearly, for instance "
+            "with more `guidance`, less `spread` or more `updates`"
+        )
 
-        total = len(real.emotions) * settings.count
-        mel_store.write(folder / "pack", progress(clips(), unit="clip", total=total))
 
-    def gather(folders):
-        mel_store.join(f"data/synthetic/{name}", [folder / "pack" for folder in folders])
-
-    files = [*FILES, "data/embeddings.safetensors", f"models/generators/{name}.safetensors"]
-    if only_recognised:
-        files.append("models/arms/baseline.safetensors")
-    ingredients = [fitted, settings, only_recognised, classifier, precision, seed, real.emotions]
-    fold_jobs.run(f"sample-{name}", real.folds, work, ingredients, files, gather)
+def main(generator: str) -> None:
+    fold_jobs.run(SampleGenerator(generator))
 
 
 if __name__ == "__main__":

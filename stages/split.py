@@ -1,4 +1,4 @@
-"""The folds: data/splits.csv, of the clips that carry one of the chosen emotions."""
+"""The folds: data/splits.csv, of the clips that carry one of the selected emotions."""
 
 from typing import Literal
 
@@ -9,8 +9,9 @@ from ser.core.stage import stage
 from ser.data import manifest, splits
 
 
-def main():
-    emotions, settings = params.read("emotions", list[Literal[manifest.EMOTIONS]]), params.read("split", splits.Split)
+def main() -> None:
+    emotions = params.read("emotions", list[Literal[manifest.EMOTIONS]])
+    config = params.read("split", splits.SplitConfig)
     table = manifest.load("data/catalogue.csv")
     absent = [emotion for emotion in emotions if emotion not in set(table["emotion"])]
     if absent or len(emotions) < 2 or len(set(emotions)) < len(emotions):
@@ -18,11 +19,11 @@ def main():
             "params.yaml: key `emotions`: expected two or more, each once, that the selected corpora hold; "
             f"no clip carries: {', '.join(absent) or '-'}"
         )
-    chosen = table[table["emotion"].isin(emotions)]
-    split = splits.make(chosen, settings)
+    selected = table[table["emotion"].isin(emotions)]
+    split = splits.make(selected, config)
     with replacing("data/splits.csv") as temporary:
         split.to_csv(temporary, index=False)
-    print(f"{len(chosen)} clips of {chosen.speaker.nunique()} speakers, {settings.protocol} protocol")
+    print(f"{len(selected)} clips of {selected.speaker.nunique()} speakers, {config.protocol} protocol")
     print(split.pivot_table(index=["repeat", "fold"], columns="role", values="clip", aggfunc="count"))
 
 

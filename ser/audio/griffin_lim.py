@@ -26,11 +26,11 @@ def wav_bytes(samples, rate):
 def mel_to_samples(mel, sample_rate, settings):
     """Samples float32 `[(frames - 1) * hop]` of which `mels.melspectrogram` makes about `mel`; their peak is -3 dB.
 
-    `mel` is `[frames, n_mels]`, two frames or more, in dB below its peak; cells at the floor hold nothing, so that a
+    `mel` is `[n_mels, frames]`, two frames or more, in dB below its peak; cells at the floor hold nothing, so that a
     mel of them alone is silence. `settings` are the Mels that it was made with. The phases come from Griffin-Lim with
     momentum (Perraudin, Balazs & Sondergaard 2013), always from the same random start.
     """
-    power = np.where(mel > FLOOR_DB, 10 ** (np.asarray(mel, np.float32) / 10), 0).T
+    power = np.where(mel > FLOOR_DB, 10 ** (np.asarray(mel, np.float32) / 10), 0)
     samples = librosa.griffinlim(
         np.sqrt(_bins(power, sample_rate, settings)),
         n_iter=ITERATIONS,

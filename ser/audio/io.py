@@ -8,7 +8,7 @@ import soxr
 from pydantic import Field
 
 from ser.core.errors import InputError
-from ser.core.params import Section
+from ser.core.params import Config
 
 LONGEST = 600.0  # seconds of a file
 LARGEST = 1 << 26  # samples of a file in all its channels: 256 MiB in single precision
@@ -16,7 +16,7 @@ FAINTEST, LOUDEST = 1e-9, 1e9  # peak, of full scale; beyond, squares leave sing
 BLOCK = 512  # samples; loudness is measured over four, as by librosa.effects.trim
 
 
-class Audio(Section):
+class AudioConfig(Config):
     sample_rate: int = Field(gt=0)
     channel: Literal["mean", "first"]
     trim_db: float | None = Field(gt=0)

@@ -8,13 +8,13 @@ from pydantic import Field
 
 from ser.audio.mel_scale import frequencies
 from ser.core.errors import InputError
-from ser.core.params import Section
+from ser.core.params import Config
 from ser.data.mel_store import FLOOR_DB
 
 SILENCE = np.float32(1e-10)  # power; softer bands count as this loud, as in librosa
 
 
-class Mels(Section):
+class MelConfig(Config):
     n_fft: int = Field(gt=0)
     hop: int = Field(gt=0)
     n_mels: int = Field(gt=0)
@@ -23,9 +23,9 @@ class Mels(Section):
 
 
 def melspectrogram(samples, sample_rate, settings):
-    """Mel spectrogram of mono `samples` [n] as float32 `[frames, n_mels]`, in dB below the clip's own peak.
+    """Mel spectrogram of mono `samples` [n] as float32 `[n_mels, frames]`, in dB below the clip's own peak.
 
-    The same as `librosa.power_to_db(librosa.feature.melspectrogram(...), ref=np.max, top_db=80)`, transposed:
+    The same as `librosa.power_to_db(librosa.feature.melspectrogram(...), ref=np.max, top_db=80)`:
     Slaney mel filters, a centred Hann window, power. The peak is 0 dB and the floor -80 dB whatever the recording
     level, because EmoDB is peak-normalised and RAVDESS is not: level would tell the corpus, not the emotion.
     """
@@ -41,7 +41,7 @@ def melspectrogram(samples, sample_rate, settings):
     spectrum = scipy.fft.rfft(frames * window, axis=-1)
     power = spectrum.real**2 + spectrum.imag**2
     decibels = 10 * np.log10(np.maximum(power[:, : len(filters)] @ filters, SILENCE))
-    return np.maximum(decibels - decibels.max(), FLOOR_DB)
+    return np.maximum(decibels - decibels.max(), FLOOR_DB).T
 
 
 @lru_cache

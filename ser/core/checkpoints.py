@@ -1,39 +1,45 @@
-"""Models of all folds in one safetensors file, beside a JSON that says what built them."""
+"""Models of all folds in one safetensors file, next to a JSON file that says what built them."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
+from torch import Tensor
 
 from ser.core.atomic import replacing
 from ser.core.errors import InputError
+from ser.core.fold import Fold
 
 
-def save(path, tensors, facts):
-    """Write `tensors` (name -> Tensor) to `path`.safetensors and `facts` to `path`.json."""
+def save(path: Path | str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write `tensors` to `path`.safetensors and `facts` to `path`.json."""
     with replacing(f"{path}.safetensors") as temporary:
         temporary.write_bytes(serialise({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}))
     with replacing(f"{path}.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n")
 
 
-def merge(path, folders, facts):
-    """Join what `save(folder / "model", ...)` left in each unit's folder, under the unit's name."""
-    tensors, units = {}, {}
+def merge(path: Path | str, folders: list[Path], facts: dict[str, Any]) -> None:
+    """Join what `save(folder / "model", ...)` left in the folder of each fold, under the fold's name."""
+    tensors, folds = {}, {}
     for folder in folders:
         model = load_file(folder / "model.safetensors")
         tensors |= {f"{folder.name}/{name}": tensor for name, tensor in model.items()}
-        units[folder.name] = json.loads((folder / "model.json").read_text())
-    save(path, tensors, {**facts, "units": units})
+        folds[folder.name] = json.loads((folder / "model.json").read_text())
+    save(path, tensors, {**facts, "folds": folds})
 
 
-def load(path, fold):
-    """Return the tensors of one fold; raises InputError where the file is missing or damaged, or where they were made
-    from other clips than the training part of `fold`."""
+def load(path: Path | str, fold: Fold) -> dict[str, Tensor]:
+    """The tensors of one fold.
+
+    Raises InputError where the file is missing or damaged, or where the tensors were made from other clips than the
+    training part of `fold`.
+    """
     try:
-        training = json.loads(Path(f"{path}.json").read_text())["units"][fold.name]["training"]
+        digest = json.loads(Path(f"{path}.json").read_text())["folds"][fold.name]["train_digest"]
         with safe_open(f"{path}.safetensors", "pt") as file:
             prefix = f"{fold.name}/"
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118, not a dict
@@ -42,5 +48,5 @@ def load(path, fold):
         raise InputError(
             f"{path}: no readable model of fold {fold.name} ({error}); run `dvc repro` or `dvc pull`"
         ) from None
-    fold.same_training(training, path)
+    fold.check_train_digest(digest, str(path))
     return tensors

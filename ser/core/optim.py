@@ -1,17 +1,26 @@
-"""What training loops share."""
+"""What training loops share: the learning rate schedule and the averages that are logged."""
 
+from collections.abc import Callable
 from math import ceil, cos, pi
 
 import torch
+from torch import Tensor
 
-LOG_POINTS = 50  # points of a loss curve
+Log = Callable[[dict[str, float]], None]  # called with the metrics of a step or an epoch
+LOG_POINTS = 50  # of a loss curve
 
 
-def warmup_cosine(optimizer, updates, warmup=0.05):
+def ignore(metrics: dict[str, float]) -> None:
+    """A Log that keeps nothing."""
+
+
+def warmup_cosine(
+    optimizer: torch.optim.Optimizer, updates: int, warmup: float = 0.05
+) -> torch.optim.lr_scheduler.LambdaLR:
     """Learning rate schedule: linear over the first share `warmup` of `updates`, then a half cosine to zero."""
     rise = ceil(warmup * updates)
 
-    def factor(update):
+    def factor(update: int) -> float:
         if update < rise:
             return (update + 1) / rise
         return 0.5 * (1 + cos(pi * (update - rise) / max(1, updates - rise)))
@@ -19,19 +28,20 @@ def warmup_cosine(optimizer, updates, warmup=0.05):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def log_means(log, updates):
-    """A function that takes a dict of figures, one tensor each, after every one of `updates`; it logs their means about
-    LOG_POINTS times."""
-    every = updates // LOG_POINTS
-    count, totals = 0, {}
+class MeanLog:
+    """Logs the means of metrics over the updates of a training, about LOG_POINTS times."""
 
-    def add(figures):
-        nonlocal count
-        count += 1
-        for name, value in figures.items():
-            totals[name] = totals.get(name, 0.0) + value.detach()
-        if count % every == 0:
-            log({name: float(total) / every for name, total in totals.items()})
-            totals.clear()
+    def __init__(self, log: Log, updates: int) -> None:
+        self.log = log
+        self.every = updates // LOG_POINTS
+        self.count = 0
+        self.totals: dict[str, Tensor | float] = {}
 
-    return add
+    def add(self, metrics: dict[str, Tensor]) -> None:
+        """Take the metrics of one update, a scalar tensor each."""
+        self.count += 1
+        for name, value in metrics.items():
+            self.totals[name] = self.totals.get(name, 0.0) + value.detach()
+        if self.count % self.every == 0:
+            self.log({name: float(total) / self.every for name, total in self.totals.items()})
+            self.totals.clear()

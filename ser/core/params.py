@@ -3,6 +3,7 @@
 import difflib
 import reprlib
 from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ser.core.errors import InputError
 
 PATH = Path("params.yaml")
+T = TypeVar("T")
 SECTIONS = (
     "seed",
     "study",
@@ -20,21 +22,22 @@ SECTIONS = (
     "split",
     "classifier",
     "training",
+    "augmentation",
     "arms",
     "generators",
     "enhancement",
-    "quality",
+    "sample_quality",
     "export",
 )
 
 
-class Section(BaseModel):
+class Config(BaseModel):
     """Base of all settings: immutable, no unknown keys, no silent conversion between types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def load(path=PATH):
+def load(path: Path = PATH) -> dict[str, Any]:
     """Return the whole of params.yaml as plain Python values."""
     try:
         values = yaml.safe_load(Path(path).read_bytes())
@@ -50,8 +53,8 @@ def load(path=PATH):
     return values
 
 
-def read(key, kind):
-    """Return the value at a dotted `key` of params.yaml, validated as `kind` (a Section or any annotated type).
+def read(key: str, kind: type[T]) -> T:
+    """Return the value at a dotted `key` of params.yaml, validated as `kind` (a Config or any annotated type).
 
     Raises InputError naming the key where it is missing, unknown or of the wrong type.
     """
@@ -63,7 +66,7 @@ def read(key, kind):
     return check(value, kind, key)
 
 
-def check(value, kind, key=""):
+def check(value: Any, kind: type[T], key: str = "") -> T:
     """Validate `value` as `kind`; every problem is named by its full dotted key."""
     try:
         return TypeAdapter(kind).validate_python(value, strict=True)

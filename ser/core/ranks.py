@@ -1,8 +1,8 @@
 """Several processes at work on one stage, on one machine or on several that share its folder.
 
-`torchrun` deals the stage's units over its ranks: each rank claims one after the other, and what it finished is
-gathered by the next plain run of the stage, that is by `dvc repro`. `accelerate launch` lets all ranks train every
-unit together instead, data-parallel. With the launcher in SER_LAUNCH, a plain run starts it by itself.
+`torchrun` deals the stage's folds to its ranks: each rank claims one after the other, and what it finished is gathered
+by the next plain run of the stage, that is by `dvc repro`. With the launcher in SER_LAUNCH, a plain run starts it by
+itself.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 
-import torch
 from filelock import FileLock, Timeout
 
 from ser.core.errors import InputError
@@ -22,13 +21,8 @@ RESTARTS = 2
 
 
 def launched():
-    """Whether this process is a rank of `torchrun`, which `accelerate launch` uses too."""
+    """Whether this process is a rank of `torchrun`."""
     return "TORCHELASTIC_RUN_ID" in os.environ
-
-
-def together():
-    """Whether it is a rank of `accelerate launch`."""
-    return launched() and "ACCELERATE_MIXED_PRECISION" in os.environ
 
 
 @contextlib.contextmanager
@@ -64,7 +58,7 @@ def supervise():
     """In a rank, go on in a child process, and start it again when it is killed; returns only in the child.
 
     torchrun ends all ranks when one of them dies. So a rank only watches: what dies is its child, at the cost of the
-    unit that it was at.
+    fold that it was at.
     """
     if SUPERVISED in os.environ:
         return
@@ -81,29 +75,3 @@ def _stop(child):
     child.terminate()
     child.wait()
     sys.exit(128 + signal.SIGTERM)
-
-
-def data_parallel(model, optimiser, batch):
-    """Under `accelerate launch`, `model` and `optimiser` that average gradients over the ranks, and this rank's part of
-    a batch of `batch` as a slice; in a single process all three are what they were."""
-    if not together():
-        return model, optimiser, slice(None)
-    from accelerate import Accelerator
-
-    # Autocast is the caller's, as in a single process.
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
-    if batch % accelerator.num_processes:
-        raise InputError(f"a batch of {batch} cannot be shared equally by {accelerator.num_processes} ranks")
-    model, optimiser = accelerator.prepare(model, optimiser)
-    return model, optimiser, slice(accelerator.process_index, None, accelerator.num_processes)
-
-
-def is_first():
-    return os.environ.get("RANK", "0") == "0"
-
-
-def barrier():
-    """Wait for the other ranks of `accelerate launch`."""
-    from accelerate import PartialState
-
-    PartialState().wait_for_everyone()

@@ -1,36 +1,42 @@
 """Curves of training: logged through DVCLive while a fold is trained, then gathered in one table."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pandas as pd
 
+from ser.core.optim import Log
+
 
 @contextmanager
-def live(folder):
-    """Yield a function that logs a dict of figures as the next step of a DVCLive folder."""
+def live(folder: Path) -> Iterator[Log]:
+    """Yield a Log whose every call is the next step of the DVCLive folder `folder`."""
     from dvclive import Live
 
     with Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False) as logger:
 
-        def log(figures):
-            for name, value in figures.items():
+        def log(metrics: dict[str, float]) -> None:
+            for name, value in metrics.items():
                 logger.log_metric(name, value)
             logger.next_step()
 
         yield log
 
 
-def read(folders, step):
-    """The curves in `live` of the folders of some units, each named repeat-fold, as a table: `repeat,fold`, the number
-    of the `step` (an epoch, say) and a column a figure."""
+def read(folders: list[Path], step: str) -> pd.DataFrame:
+    """The curves in the folder `live` of each of `folders`, which are named repeat-fold.
+
+    The columns are `repeat`, `fold`, the number of the `step` (for instance of an epoch), and one per metric.
+    """
     tables = []
     for folder in folders:
         repeat, fold = map(int, folder.name.split("-"))
-        figures = {
+        metrics = {
             path.stem: pd.read_csv(path, sep="\t", index_col="step")[path.stem]
             for path in sorted((folder / "live" / "plots" / "metrics").glob("*.tsv"))
         }
-        table = pd.DataFrame(figures).reset_index(names=step)
+        table = pd.DataFrame(metrics).reset_index(names=step)
         table[step] += 1
         table.insert(0, "fold", fold)
         table.insert(0, "repeat", repeat)

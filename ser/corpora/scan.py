@@ -13,12 +13,12 @@ import soundfile
 from ser.audio.io import measured
 from ser.core import threads
 from ser.core.errors import InputError
-from ser.core.params import Section
+from ser.core.params import Config
 from ser.core.stage import progress
 from ser.data.manifest import COLUMNS
 
 
-class Corpora(Section):
+class CorporaConfig(Config):
     emodb: bool
     ravdess: bool
     demo: bool

@@ -1,60 +1,88 @@
 """What every stage after `split` starts from: the real clips, their emotions and the checked folds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 import torch
+from pydantic import NonNegativeInt
+from torch import Tensor
 
 from ser.core.errors import InputError
+from ser.core.fold import Fold
+from ser.core.fold_jobs import FoldJob
 from ser.data import manifest, mel_store, splits
-from ser.data.clips import load_clips
+from ser.data.clips import Clips, load_clips
 
-FILES = ["data/catalogue.csv", "data/splits.csv", "data/mels/index.csv", "data/mels/frames.npy"]
+FILES = ("data/catalogue.csv", "data/splits.csv", "data/mels/index.csv", "data/mels/frames.npy")
 
 
 @dataclass(frozen=True)
-class Study:
-    emotions: list[str]
-    emotion: dict[str, str]  # clip -> emotion
-    folds: list[splits.Fold]
+class Dataset:
+    class_names: list[str]  # emotions, in the order of the labels
+    emotion_of: dict[str, str]  # clip -> emotion
+    folds: list[Fold]
 
     @cached_property
-    def pack(self):
+    def mels(self) -> mel_store.MelStore:
         return mel_store.read("data/mels")
 
-    def clips(self, names, device):
+    def clips(self, names: Sequence[str], device: torch.device) -> Clips:
         """Real clips as tensors, in the order of `names`."""
-        return load_clips(self.pack, names, self.emotion, self.emotions, device)
+        return load_clips(self.mels, names, self.emotion_of, self.class_names, device)
 
-    def predictions(self, fold, logits):
-        """The table `repeat,fold,clip,emotion,predicted` and a probability an emotion, for the fold's test clips, from
-        logits [clips, emotions]."""
-        probabilities = pd.DataFrame(torch.softmax(logits, 1).double().numpy().round(6), columns=self.emotions)
-        predicted = [self.emotions[number] for number in logits.argmax(1)]
-        emotion = [self.emotion[clip] for clip in fold.test]
+    def labels(self, names: Sequence[str]) -> Tensor:
+        """The class numbers of clips, `[clips]`."""
+        return torch.tensor([self.class_names.index(self.emotion_of[clip]) for clip in names])
+
+    def predictions(self, fold: Fold, logits: Tensor) -> pd.DataFrame:
+        """The table of the fold's test clips from their logits `[clips, classes]`.
+
+        Its columns are `repeat,fold,clip,emotion,predicted` and a probability per emotion.
+        """
+        probabilities = pd.DataFrame(torch.softmax(logits, 1).double().numpy().round(6), columns=self.class_names)
         table = {
             "repeat": fold.repeat,
             "fold": fold.fold,
             "clip": fold.test,
-            "emotion": emotion,
-            "predicted": predicted,
+            "emotion": [self.emotion_of[clip] for clip in fold.test],
+            "predicted": [self.class_names[label] for label in logits.argmax(1)],
         }
         return pd.concat([pd.DataFrame(table), probabilities], axis=1)
 
 
-def load_dataset(emotions, protocol):
-    """Read catalogue and split, refuse what leaks (splits.check) or a split of other emotions, and return the Study.
+def load_dataset(class_names: list[str], protocol: str) -> Dataset:
+    """Read the catalogue and the split, refuse what leaks (splits.check) and a split of other emotions.
 
-    Thus every one of `emotions` has training clips in every fold.
+    Every class therefore has training clips in every fold.
     """
     table = manifest.load("data/catalogue.csv")
     folds = splits.load("data/splits.csv", table, protocol)
-    emotion = dict(zip(table["clip"], table.emotion, strict=True))
-    divided = {emotion[clip] for fold in folds for clip in fold.test}
-    if divided != set(emotions):
+    emotion_of = dict(zip(table["clip"], table["emotion"], strict=True))
+    divided = {emotion_of[clip] for fold in folds for clip in fold.test}
+    if divided != set(class_names):
         raise InputError(
             f"data/splits.csv divides clips of {', '.join(sorted(divided))}, but params.yaml: key `emotions` lists "
-            f"{', '.join(emotions)}; run `dvc repro split`"
+            f"{', '.join(class_names)}; run `dvc repro split`"
         )
-    return Study(emotions, emotion, folds)
+    return Dataset(class_names, emotion_of, folds)
+
+
+class DatasetJob(FoldJob):
+    """A fold job over the dataset: what all of them are made from."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.class_names: list[str] = self.read("emotions", list[str])
+        self.protocol: str = self.read("split.protocol", str)
+        self.seed: int = self.read("seed", NonNegativeInt)
+        self.inputs += FILES
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        return load_dataset(self.class_names, self.protocol)
+
+    @property
+    def folds(self) -> list[Fold]:
+        return self.dataset.folds

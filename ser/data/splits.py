@@ -17,8 +17,6 @@ identical bytes stay on one side under every protocol. Where only a share of the
 has no role in that fold; validation and test are the same whatever the share.
 """
 
-import hashlib
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -26,48 +24,20 @@ import pandas as pd
 from pydantic import Field
 
 from ser.core.errors import InputError
-from ser.core.params import Section
+from ser.core.fold import Fold
+from ser.core.params import Config
 
 ROLES = ("train", "validation", "test")
 COLUMNS = ["repeat", "fold", "clip", "role"]
 
 
-class Split(Section):
+class SplitConfig(Config):
     protocol: Literal["speaker", "loso", "text", "speaker_text", "cross_corpus", "random"]
     folds: int = Field(ge=2)
     repeats: int = Field(ge=1)
     validation: float = Field(gt=0, lt=1)
     training: float = Field(gt=0, le=1)
     seed: int = Field(ge=0)
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One (repeat, fold): the clips of each role, in catalogue order."""
-
-    repeat: int
-    fold: int
-    train: list[str]
-    validation: list[str]
-    test: list[str]
-
-    @property
-    def name(self):
-        return f"{self.repeat}-{self.fold}"
-
-    @property
-    def training_digest(self):
-        """Identifies the training clips and their order; carried by all that is made from them, compared by all that
-        use it."""
-        return hashlib.sha256("\n".join(self.train).encode()).hexdigest()[:16]
-
-    def same_training(self, digest, what):
-        """Refuse `what` (a model, an embedding, synthetic clips) if it was made from other clips than this fold's."""
-        if digest != self.training_digest:
-            raise InputError(
-                f"{what} was not made from the training part of repeat {self.repeat} fold {self.fold} "
-                f"({digest}, expected {self.training_digest}): using it would leak; run `dvc repro`"
-            )
 
 
 def make(catalogue, settings):

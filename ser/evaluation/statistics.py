@@ -9,15 +9,16 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from ser.core.errors import InputError
-from ser.core.params import Section
+from ser.core.params import Config
 from ser.evaluation.metrics import METRICS, classification_metrics, confusions
 
-REFERENCES = ("baseline", "masked")
+REFERENCES = ("baseline", "augmented")  # arms that the others are compared with
 
 
-class Comparison(Section):
+class StudyConfig(Config):
     arms: list[str]
     generators: list[str]
+    build_on: str
     enhanced: list[str]
     resamples: int = Field(gt=0)
 
@@ -73,7 +74,7 @@ def compare_arms(predictions, catalogue, emotions, protocol, resamples=10_000, s
     `predictions`: {arm: table as of `read_predictions`}. Returns (summary, details), plain values rounded to
     6 decimals: summary is {arm: {"ua", "wa", "f1"}}; details holds for each arm its figures with 95 %
     intervals, overall and by corpus, its pooled confusion matrix, and its paired differences from baseline
-    and from masked, each as {"value", "low", "high"}. p values are of the difference in UA, corrected over
+    and from augmented, each as {"value", "low", "high"}. p values are of the difference in UA, corrected over
     the arms compared with the same reference. An interval is None where there is no second speaker to draw.
     Raises InputError where the arms were not tested on the same clips.
     """
@@ -134,10 +135,12 @@ def compare_arms(predictions, catalogue, emotions, protocol, resamples=10_000, s
 
 
 def comparisons(arms):
-    """{reference: arms compared with it}: all others with baseline, all but baseline with masked."""
-    rest = [arm for arm in arms if arm not in REFERENCES]
-    families = {"baseline": ["masked", *rest] if "masked" in arms else rest, "masked": rest}
-    return {reference: others for reference, others in families.items() if reference in arms}
+    """The arms compared with each reference: all others with baseline, all but baseline with augmented."""
+    return {
+        reference: [arm for arm in arms if arm not in ("baseline", reference)]
+        for reference in REFERENCES
+        if reference in arms
+    }
 
 
 def _same_clips(predictions):

@@ -2,107 +2,109 @@
 emotion itself."""
 
 import torch
+from torch import Tensor
 
 from ser.core.errors import InputError
-from ser.generators import denoiser
-from ser.generators.denoiser import Fit, Sample  # noqa: F401, settings of this generator
+from ser.core.optim import Log
+from ser.data.clips import Clips, Normaliser
+from ser.generators import base, denoiser
+from ser.generators.denoiser import DenoiserConfig, DiffusionSampleConfig, EnhancementConfig
 
 
-def fit(
-    clips,  # Clips of the training part
-    normalise,  # their statistics
-    conditions,  # [clips, width], the embedding of each clip
-    settings,  # Fit
-    seed,
-    log,  # called with {"loss": ...} some 50 times
-):
-    """Train a denoiser and return the state of its exponential moving average.
+class Diffusion(base.Generator):
+    FitConfig = DenoiserConfig
+    SampleConfig = DiffusionSampleConfig
 
-    Raises InputError where the mels do not divide into the U-Net's cells.
-    """
-    settings.refuse_sizes("diffusion", len(normalise.mean))
-    device = clips.start.device
-    torch.manual_seed(seed)
-    told = denoiser.told(conditions.to(device), clips.emotion, int(clips.emotion.max()) + 1)
-    model = denoiser.build(settings, told.shape[1]).to(device)
+    def __init__(self, config: DenoiserConfig, normaliser: Normaliser, condition_width: int) -> None:
+        super().__init__(config, normaliser)
+        self.condition_width = condition_width
+        self.denoiser = denoiser.build(config, condition_width)
 
-    def mels(which, generator):
-        return normalise(clips.random_crops(which, settings.frames, generator))
+    @classmethod
+    def fit(
+        cls, clips: Clips, normaliser: Normaliser, embeddings: Tensor, config: DenoiserConfig, seed: int, log: Log
+    ) -> "Diffusion":
+        """Train a denoiser and keep its exponential moving average.
 
-    return denoiser.train(model, mels, told, settings, seed, log)
+        Raises InputError where the mels do not divide into the U-Net's cells.
+        """
+        config.check_sizes("diffusion", normaliser.n_mels)
+        torch.manual_seed(seed)
+        condition = denoiser.make_condition(embeddings.to(clips.device), clips.labels, int(clips.labels.max()) + 1)
+        generator = cls(config, normaliser, condition.shape[1]).to(clips.device)
 
+        def mels(clip_index: Tensor, rng: torch.Generator) -> Tensor:
+            return normaliser(clips.random_crops(clip_index, config.frames, rng))
 
-@torch.inference_mode()
-def sample(
-    state,  # what `fit` returned
-    n_mels,
-    emotion,  # number of the emotion
-    embeddings,  # [clips, width], of the emotion's training clips
-    fitted,  # Fit
-    settings,  # Sample
-    generator,  # CPU torch.Generator
-    device,
-    batch=64,
-):
-    """Draw normalised mels `[count, 1, n_mels, frames]`, each for an embedding near the emotion's."""
-    model = load(state, fitted, device)
-    varied = denoiser.vary(embeddings, settings.count, settings.spread, generator)
-    told = _told(state, varied, torch.full((settings.count,), emotion)).to(device)
-    drawn = []
-    for condition in told.split(batch):
-        solver = denoiser.sampler(settings.sampler, settings.steps)
-        noise = torch.randn((len(condition), 1, n_mels, fitted.frames), generator=generator).to(device)
-        mels = denoiser.denoise(
-            model, noise, condition, solver, solver.timesteps, settings.guidance, fitted.precision, generator
-        )
-        drawn.append(mels.cpu())
-    return torch.cat(drawn)
+        averaged = denoiser.train(generator.denoiser, mels, condition, config, seed, log)
+        generator.denoiser.load_state_dict(averaged)
+        return generator
 
+    @classmethod
+    def restore(cls, state: dict[str, Tensor], config: DenoiserConfig) -> "Diffusion":
+        normaliser = Normaliser.blank(len(state["normaliser.mean"]))
+        generator = cls(config, normaliser, state["denoiser.condition.weight"].shape[1])
+        generator.load_state_dict(state)
+        return generator.eval()
 
-@torch.inference_mode()
-def enhance(
-    state,  # what `fit` returned
-    mels,  # normalised, [clips, 1, n_mels, frames]
-    emotion,  # numbers of the emotions [clips], or None to heed none
-    conditions,  # [clips, width], or None as well
-    fitted,  # Fit
-    settings,  # Enhancement
-    generator,  # CPU torch.Generator
-    device,
-    batch=64,
-):
-    """Noise mels to `strength`, a share of the way to pure noise, and denoise them under conditions: the "enhancement"
-    of Kim & Lee 2024, known for pictures as SDEdit (Meng et al. 2022, arXiv 2108.01073).
-
-    Raises InputError where no step of the sampler is that near to the clean mels.
-    """
-    if conditions is None:
-        told, guidance = torch.zeros(len(mels), state["condition.weight"].shape[1]), 0.0
-    else:
-        told, guidance = _told(state, conditions, emotion), settings.guidance
-    model = load(state, fitted, device)
-    enhanced = []
-    for part, condition in zip(mels.to(device).split(batch), told.to(device).split(batch)):
-        solver = denoiser.sampler(settings.sampler, settings.steps)
-        times = solver.timesteps[solver.timesteps <= 1000 * settings.strength]
-        if not len(times):
-            raise InputError(
-                f"params.yaml: key `enhancement.steps` is {settings.steps}: none of these steps is within "
-                f"`enhancement.strength`, {settings.strength}; raise either"
+    @torch.inference_mode()
+    def sample(
+        self, label: int, embeddings: Tensor, config: DiffusionSampleConfig, rng: torch.Generator, batch: int = 64
+    ) -> Tensor:
+        """Draw normalised mels `[count, 1, n_mels, frames]`, each for an embedding near those of the emotion."""
+        sampled = denoiser.sample_embeddings(embeddings, config.count, config.spread, rng)
+        mels = []
+        for condition in self._condition(sampled, torch.full((config.count,), label)).split(batch):
+            solver = denoiser.make_solver(config.sampler, config.steps)
+            shape = len(condition), 1, self.normaliser.n_mels, self.config.frames
+            noise = torch.randn(shape, generator=rng).to(self.device)
+            images = denoiser.denoise(
+                self.denoiser,
+                noise,
+                condition,
+                solver,
+                solver.timesteps,
+                config.guidance,
+                self.config.precision,
+                rng,
             )
-        noise = torch.randn(part.shape, generator=generator).to(device)
-        noisy = denoiser.schedule().add_noise(part, noise, times[:1].to(device))
-        clean = denoiser.denoise(model, noisy, condition, solver, times, guidance, fitted.precision, generator)
-        enhanced.append(clean.cpu())
-    return torch.cat(enhanced)
+            mels.append(images.cpu())
+        return torch.cat(mels)
 
+    @torch.inference_mode()
+    def enhance(
+        self,
+        mels: Tensor,  # normalised, [clips, 1, n_mels, frames]
+        labels: Tensor | None,  # [clips], or None to use no condition
+        embeddings: Tensor | None,  # [clips, width], or None as well
+        config: EnhancementConfig,
+        rng: torch.Generator,
+        batch: int = 64,
+    ) -> Tensor:
+        """Noise mels to `strength`, a share of the way to pure noise, and denoise them under conditions.
 
-def load(state, fitted, device):
-    """The denoiser that `fit` trained."""
-    model = denoiser.build(fitted, state["condition.weight"].shape[1]).to(device)
-    model.load_state_dict(state)
-    return model.eval()
+        This is the "enhancement" of Kim & Lee 2024, known for pictures as SDEdit (Meng et al. 2022, arXiv 2108.01073).
+        Raises InputError where no step of the sampler is that near to the clean mels.
+        """
+        if labels is None or embeddings is None:
+            condition, guidance = torch.zeros(len(mels), self.condition_width, device=self.device), 0.0
+        else:
+            condition, guidance = self._condition(embeddings, labels), config.guidance
+        enhanced = []
+        for clean, part in zip(mels.to(self.device).split(batch), condition.split(batch), strict=True):
+            solver = denoiser.make_solver(config.sampler, config.steps)
+            times = solver.timesteps[solver.timesteps <= denoiser.TRAIN_STEPS * config.strength]
+            if not len(times):
+                raise InputError(
+                    f"params.yaml: key `enhancement.steps` is {config.steps}: none of these steps is within "
+                    f"`enhancement.strength`, {config.strength}; raise either"
+                )
+            noise = torch.randn(clean.shape, generator=rng).to(self.device)
+            noisy = denoiser.noise_schedule().add_noise(clean, noise, times[:1].to(self.device))
+            images = denoiser.denoise(self.denoiser, noisy, part, solver, times, guidance, self.config.precision, rng)
+            enhanced.append(images.cpu())
+        return torch.cat(enhanced)
 
-
-def _told(state, conditions, emotion):
-    return denoiser.told(conditions, emotion, state["condition.weight"].shape[1] - conditions.shape[1])
+    def _condition(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        n_classes = self.condition_width - embeddings.shape[1]
+        return denoiser.make_condition(embeddings, labels, n_classes).to(self.device)

@@ -1,32 +1,34 @@
 """A generative adversarial network in the latent space of an autoencoder, conditioned on the emotion.
 
-The generator refines draws from the Gaussian of an emotion's latents, so that it starts with their variety; one that
-started from white noise fell into a single mode here. Hinge loss (Lim & Ye 2017, arXiv 1705.02894), spectral
-normalisation (Miyato et al. 2018, arXiv 1802.05957), a projection discriminator (Miyato & Koyama 2018, arXiv
-1802.05637) that sees the deviation over the batch (Karras et al. 2018, arXiv 1710.10196), differentiable augmentation
-(Zhao et al. 2020, arXiv 2006.10738), and a moving average of the generator.
+Its generating network, the refiner, starts from draws of the Gaussian of an emotion's latents, so that it begins with
+their variety; one that started from white noise collapsed into a single mode here. Hinge loss (Lim & Ye 2017, arXiv
+1705.02894), spectral normalisation (Miyato et al. 2018, arXiv 1802.05957), a projection discriminator (Miyato & Koyama
+2018, arXiv 1802.05637) that sees the deviation over the batch (Karras et al. 2018, arXiv 1710.10196), differentiable
+augmentation (Zhao et al. 2020, arXiv 2006.10738), and a moving average of the refiner.
 """
 
 from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ser.core.device import Precision, autocast
-from ser.core.optim import LOG_POINTS, log_means
-from ser.core.params import Section
+from ser.core.optim import LOG_POINTS, Log, MeanLog, ignore
+from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.core.stage import progress
-from ser.generators import autoencoder
+from ser.data.clips import Clips, Normaliser
+from ser.generators import autoencoder, base
+from ser.generators.autoencoder import Autoencoder, AutoencoderConfig
 
 CROPS = 6  # of every clip
 
 
-class Fit(Section):
+class GANConfig(Config):
     frames: int = Field(gt=0)
     channels: Annotated[int, Field(gt=0, multiple_of=8)]
     updates: int = Field(ge=LOG_POINTS)
@@ -35,51 +37,51 @@ class Fit(Section):
     discriminator_rate: float = Field(gt=0)
     ema: float = Field(ge=0, lt=1)
     precision: Precision
-    autoencoder: autoencoder.Autoencoding
+    autoencoder: AutoencoderConfig
 
 
-class Sample(Section):
+class GANSampleConfig(Config):
     count: int = Field(gt=0)
 
 
 class Modulated(nn.Module):
     """Two convolutions beside a shortcut, each after a normalisation whose scale and offset follow the emotion."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.GroupNorm(8, channels, affine=False) for _ in range(2))
         self.scales = nn.ModuleList(nn.Linear(channels, 2 * channels) for _ in range(2))
         self.layers = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
 
-    def forward(self, images, emotion):
+    def forward(self, images: Tensor, label: Tensor) -> Tensor:
         residual = images
         for norm, scales, layer in zip(self.norms, self.scales, self.layers):
-            scale, offset = scales(emotion)[:, :, None, None].chunk(2, dim=1)
+            scale, offset = scales(label)[:, :, None, None].chunk(2, dim=1)
             residual = layer(F.silu(norm(residual) * (1 + scale) + offset))
         return images + residual
 
 
-class Generator(nn.Module):
-    def __init__(self, latents, channels, emotions):
+class Refiner(nn.Module):
+    def __init__(self, latents: int, channels: int, n_classes: int) -> None:
         super().__init__()
-        self.emotion = nn.Embedding(emotions, channels)
+        self.label = nn.Embedding(n_classes, channels)
         self.first = nn.Conv2d(2 * latents, channels, 3, padding=1)
         self.blocks = nn.ModuleList(Modulated(channels) for _ in range(3))
         self.last = nn.Sequential(nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, latents, 3, padding=1))
         nn.init.zeros_(self.last[-1].weight)
         nn.init.zeros_(self.last[-1].bias)
 
-    def forward(self, draws, noise, emotion):
-        """Latents `[batch, latents, height, width]` made of `draws` from the prior and white `noise` of that shape."""
+    def forward(self, draws: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
+        """Latents `[batch, latents, height, width]` from `draws` of the prior and white `noise` of that shape."""
         images = self.first(torch.cat([draws, noise], dim=1).contiguous(memory_format=torch.channels_last))
-        embedded = self.emotion(emotion)
+        embedded = self.label(labels)
         for block in self.blocks:
             images = block(images, embedded)
         return draws + self.last(images).float()
 
 
 class Discriminator(nn.Module):
-    def __init__(self, latents, channels, emotions):
+    def __init__(self, latents: int, channels: int, n_classes: int) -> None:
         super().__init__()
         self.first = _normalised(latents, channels)
         self.blocks = nn.ModuleList(
@@ -90,10 +92,10 @@ class Discriminator(nn.Module):
         )
         self.last = _normalised(channels + 1, channels)
         self.score = spectral_norm(nn.Linear(channels, 1))
-        self.emotion = spectral_norm(nn.Embedding(emotions, channels))
+        self.label = spectral_norm(nn.Embedding(n_classes, channels))
 
-    def forward(self, images, emotion):
-        """How real latents `[batch, latents, height, width]` of these emotions look, `[batch]`."""
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """How real latents `[batch, latents, height, width]` of these classes [batch] look, `[batch]`."""
         fine, coarse = self.blocks
         images = self.first(images.contiguous(memory_format=torch.channels_last))
         images = images + fine(images)
@@ -101,130 +103,135 @@ class Discriminator(nn.Module):
         spread = images.float().var(0, unbiased=False).add(1e-6).sqrt().mean()
         images = torch.cat([images, spread.expand(len(images), 1, *images.shape[2:]).to(images.dtype)], dim=1)
         features = F.leaky_relu(self.last(F.leaky_relu(images, 0.2)), 0.2).sum((2, 3))
-        return (self.score(features)[:, 0] + (self.emotion(emotion) * features).sum(1)).float()
+        return (self.score(features)[:, 0] + (self.label(labels) * features).sum(1)).float()
 
 
-def _normalised(channels_in, channels_out):
+def _normalised(channels_in: int, channels_out: int) -> nn.Module:
     return spectral_norm(nn.Conv2d(channels_in, channels_out, 3, padding=1))
 
 
-def augment(latents, generator):
+def augment(latents: Tensor, rng: torch.Generator) -> Tensor:
     """Move images `[batch, latents, height, width]` by up to an eighth of their width, and hide a part of each."""
     batch, _, height, width = latents.shape
     reach = max(1, width // 8)
     row, column = torch.arange(height), torch.arange(width)
-    time = column + torch.randint(-reach, reach + 1, (batch, 1), generator=generator)
+    time = column + torch.randint(-reach, reach + 1, (batch, 1), generator=rng)
     time = time.clamp(0, width - 1)[:, None, None, :].expand(latents.shape).to(latents.device)
-    top = torch.randint(height, (batch, 1), generator=generator)
-    left = torch.randint(width, (batch, 1), generator=generator)
+    top = torch.randint(height, (batch, 1), generator=rng)
+    left = torch.randint(width, (batch, 1), generator=rng)
     high, wide = (row - top).abs() <= height // 5, (column - left).abs() <= width // 8
     hidden = (high[:, :, None] & wide[:, None, :])[:, None].to(latents.device)
     return latents.gather(3, time).masked_fill(hidden, 0.0)
 
 
-def fit(
-    clips,  # Clips of the training part
-    normalise,  # their statistics
-    conditions,  # [clips, width], the embedding of each clip; this generator is told its emotion instead
-    settings,  # Fit
-    seed,
-    log,  # called with {"loss": of the discriminator, "generator": ...} some 50 times
-):
-    """Train an autoencoder, then generator and discriminator; return the state of the averaged generator with the
-    autoencoder, and a crop of every clip as latents.
+class GAN(base.Generator):
+    """An autoencoder, a refiner of draws from the prior of its latents, and what the prior is made from."""
 
-    Raises InputError where the mels do not divide into latents.
-    """
-    device = clips.start.device
-    encoder = autoencoder.train(
-        clips,
-        normalise,
-        settings.frames,
-        settings.autoencoder,
-        settings.precision,
-        seed,
-        "gan",
-        log=lambda figures: None,
-    )
-    draws = make_rng(seed)
-    which = torch.arange(len(clips), device=device).repeat(CROPS)
-    emotion = clips.emotion[which]
-    mels = normalise(clips.random_crops(which, settings.frames, draws))
-    latents = autoencoder.encode(encoder, mels, emotion, settings.precision)
-    centre, scale = latents.mean((0, 2, 3), keepdim=True), latents.std((0, 2, 3), keepdim=True)
-    latents = (latents - centre) / scale
-    known = latents[: len(clips)], clips.emotion
+    FitConfig = GANConfig
+    SampleConfig = GANSampleConfig
+    latents: Tensor  # float16 [clips, channels, height, width], normalised, one crop of every training clip
+    labels: Tensor  # [clips]
+    latent_mean: Tensor  # [1, channels, 1, 1]
+    latent_std: Tensor
 
-    torch.manual_seed(seed)
-    shape = settings.autoencoder.latents, settings.channels, encoder.emotions
-    generator = Generator(*shape).to(device, memory_format=torch.channels_last)
-    discriminator = Discriminator(*shape).to(device, memory_format=torch.channels_last)
-    average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
-    generator_optimiser = torch.optim.Adam(generator.parameters(), settings.generator_rate, (0.0, 0.99), fused=True)
-    discriminator_optimiser = torch.optim.Adam(
-        discriminator.parameters(), settings.discriminator_rate, (0.0, 0.99), fused=True
-    )
-    record = log_means(log, settings.updates)
+    def __init__(
+        self,
+        config: GANConfig,
+        normaliser: Normaliser,
+        encoder: Autoencoder,
+        latents: Tensor,
+        labels: Tensor,
+        latent_mean: Tensor,
+        latent_std: Tensor,
+    ) -> None:
+        super().__init__(config, normaliser)
+        self.autoencoder = encoder
+        self.register_buffer("latents", latents)
+        self.register_buffer("labels", labels)
+        self.register_buffer("latent_mean", latent_mean)
+        self.register_buffer("latent_std", latent_std)
+        self.refiner = Refiner(config.autoencoder.latents, config.channels, encoder.n_classes)
+        self.refiner.to(memory_format=torch.channels_last)
 
-    def some():
-        return torch.randint(len(latents), (settings.batch,), generator=draws).to(device)
+    @classmethod
+    def fit(
+        cls, clips: Clips, normaliser: Normaliser, embeddings: Tensor, config: GANConfig, seed: int, log: Log
+    ) -> "GAN":
+        """Train an autoencoder, then refiner and discriminator, and keep the moving average of the refiner.
 
-    def fake(emotion):
-        start = autoencoder.prior(*known, emotion, draws)
-        return generator(start, torch.randn(start.shape, generator=draws).to(device), emotion)
+        `embeddings` are not used; `log` takes the losses of the discriminator, `loss`, and of the refiner, `generator`.
+        Raises InputError where the mels do not divide into latents.
+        """
+        device, precision = clips.device, config.precision
+        encoder = autoencoder.train(
+            clips, normaliser, config.frames, config.autoencoder, precision, seed, "gan", ignore
+        )
+        rng = make_rng(seed)
+        clip_index = torch.arange(len(clips), device=device).repeat(CROPS)
+        labels = clips.labels[clip_index]
+        mels = normaliser(clips.random_crops(clip_index, config.frames, rng))
+        latents = autoencoder.encode(encoder, mels, labels, precision)
+        mean, std = latents.mean((0, 2, 3), keepdim=True), latents.std((0, 2, 3), keepdim=True)
+        latents = (latents - mean) / std
+        one_crop = latents[: len(clips)]
 
-    for _ in progress(range(settings.updates), "GAN", "update"):
-        real = some()
-        with autocast(device, settings.precision):
-            with torch.no_grad():
-                made = fake(emotion[real])
-            high = discriminator(augment(latents[real], draws), emotion[real])
-            low = discriminator(augment(made, draws), emotion[real])
-        loss = (F.relu(1 - high) + F.relu(1 + low)).mean()
-        discriminator_optimiser.zero_grad()
-        loss.backward()
-        discriminator_optimiser.step()
-        wanted = emotion[some()]
-        with autocast(device, settings.precision):
-            fooled = -discriminator(augment(fake(wanted), draws), wanted).mean()
-        generator_optimiser.zero_grad()
-        fooled.backward()
-        generator_optimiser.step()
-        average.update_parameters(generator)
-        record({"loss": loss, "generator": fooled})
-    return {
-        **{f"autoencoder.{name}": tensor for name, tensor in encoder.state_dict().items()},
-        **{f"generator.{name}": tensor for name, tensor in average.module.state_dict().items()},
-        "latents": known[0].half(),
-        "emotion": clips.emotion,
-        "centre": centre,
-        "scale": scale,
-    }
+        torch.manual_seed(seed)
+        generator = cls(config, normaliser, encoder, one_crop.half(), clips.labels, mean, std).to(device)
+        refiner = generator.refiner
+        discriminator = Discriminator(config.autoencoder.latents, config.channels, encoder.n_classes)
+        discriminator.to(device, memory_format=torch.channels_last)
+        average = AveragedModel(refiner, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+        refiner_optimiser = torch.optim.Adam(refiner.parameters(), config.generator_rate, (0.0, 0.99), fused=True)
+        discriminator_optimiser = torch.optim.Adam(
+            discriminator.parameters(), config.discriminator_rate, (0.0, 0.99), fused=True
+        )
+        mean_log = MeanLog(log, config.updates)
 
+        def random_batch() -> Tensor:
+            return torch.randint(len(latents), (config.batch,), generator=rng).to(device)
 
-@torch.inference_mode()
-def sample(
-    state,  # what `fit` returned
-    n_mels,
-    emotion,  # number of the emotion
-    embeddings,  # [clips, width], of the emotion's training clips, not heeded
-    fitted,  # Fit
-    settings,  # Sample
-    generator,  # CPU torch.Generator
-    device,
-):
-    """Draw normalised mels `[count, 1, n_mels, frames]` of an emotion."""
-    encoder = autoencoder.load(_part(state, "autoencoder."), fitted.autoencoder, device)
-    model = Generator(fitted.autoencoder.latents, fitted.channels, encoder.emotions)
-    model.load_state_dict(_part(state, "generator."))
-    model.to(device, memory_format=torch.channels_last).eval()
-    wanted = torch.full((settings.count,), emotion, device=device)
-    start = autoencoder.prior(state["latents"].float().to(device), state["emotion"].to(device), wanted, generator)
-    with autocast(device, fitted.precision):
-        made = model(start, torch.randn(start.shape, generator=generator).to(device), wanted)
-    latents = made * state["scale"].to(device) + state["centre"].to(device)
-    return autoencoder.draw(encoder, latents, emotion, fitted.precision, generator)
+        def fake(wanted: Tensor) -> Tensor:
+            draws = autoencoder.sample_prior(one_crop, clips.labels, wanted, rng)
+            return refiner(draws, torch.randn(draws.shape, generator=rng).to(device), wanted)
 
+        for _ in progress(range(config.updates), "GAN", "update"):
+            batch = random_batch()
+            with autocast(device, precision):
+                with torch.no_grad():
+                    fakes = fake(labels[batch])
+                real_score = discriminator(augment(latents[batch], rng), labels[batch])
+                fake_score = discriminator(augment(fakes, rng), labels[batch])
+            loss = (F.relu(1 - real_score) + F.relu(1 + fake_score)).mean()
+            discriminator_optimiser.zero_grad()
+            loss.backward()
+            discriminator_optimiser.step()
+            wanted = labels[random_batch()]
+            with autocast(device, precision):
+                refiner_loss = -discriminator(augment(fake(wanted), rng), wanted).mean()
+            refiner_optimiser.zero_grad()
+            refiner_loss.backward()
+            refiner_optimiser.step()
+            average.update_parameters(refiner)
+            mean_log.add({"loss": loss, "generator": refiner_loss})
+        refiner.load_state_dict(average.module.state_dict())
+        return generator
 
-def _part(state, prefix):
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    @classmethod
+    def restore(cls, state: dict[str, Tensor], config: GANConfig) -> "GAN":
+        normaliser = Normaliser.blank(len(state["normaliser.mean"]))
+        encoder = autoencoder.restore(state, config.autoencoder)
+        buffers = (state[name] for name in ("latents", "labels", "latent_mean", "latent_std"))
+        generator = cls(config, normaliser, encoder, *buffers)
+        generator.load_state_dict(state)
+        return generator.eval()
+
+    @torch.inference_mode()
+    def sample(self, label: int, embeddings: Tensor, config: GANSampleConfig, rng: torch.Generator) -> Tensor:
+        """Draw normalised mels `[count, 1, n_mels, frames]` of the emotion; `embeddings` are not used."""
+        precision = self.config.precision
+        wanted = torch.full((config.count,), label, device=self.device)
+        draws = autoencoder.sample_prior(self.latents.float(), self.labels, wanted, rng)
+        with autocast(self.device, precision):
+            refined = self.refiner(draws, torch.randn(draws.shape, generator=rng).to(self.device), wanted)
+        latents = refined * self.latent_std + self.latent_mean
+        return autoencoder.decode_sample(self.autoencoder, latents, label, precision, rng)

@@ -1,101 +1,101 @@
 """Denoising diffusion in the latent space of an autoencoder (Rombach et al. 2022, arXiv 2112.10752)."""
 
 import torch
-from torch import nn
+from torch import Tensor
 
+from ser.core.optim import Log, ignore
 from ser.core.rng import make_rng
-from ser.generators import autoencoder, denoiser
-from ser.generators.denoiser import Sample  # noqa: F401, settings of this generator
+from ser.data.clips import Clips, Normaliser
+from ser.generators import autoencoder, base, denoiser
+from ser.generators.autoencoder import Autoencoder, AutoencoderConfig
+from ser.generators.denoiser import DenoiserConfig, DiffusionSampleConfig
 
 
-class Fit(denoiser.Fit):
-    autoencoder: autoencoder.Autoencoding
+class LatentDiffusionConfig(DenoiserConfig):
+    autoencoder: AutoencoderConfig
 
 
-class Model(nn.Module):
-    """An Autoencoder, a Denoiser of its latents and their statistics, a number a channel."""
+class LatentDiffusion(base.Generator):
+    """An autoencoder, a denoiser of its latents, and the statistics of the latents per channel."""
 
-    def __init__(self, settings, width, encoder):
-        super().__init__()
-        latents = settings.autoencoder.latents
+    FitConfig = LatentDiffusionConfig
+    SampleConfig = DiffusionSampleConfig
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(
+        self, config: LatentDiffusionConfig, normaliser: Normaliser, encoder: Autoencoder, embedding_width: int
+    ) -> None:
+        super().__init__(config, normaliser)
+        latents = config.autoencoder.latents
         self.autoencoder = encoder
-        self.denoiser = denoiser.build(settings, width + encoder.emotions, latents)
+        self.denoiser = denoiser.build(config, embedding_width + encoder.n_classes, latents)
         self.register_buffer("latent_mean", torch.zeros(latents, 1, 1))
         self.register_buffer("latent_std", torch.ones(latents, 1, 1))
 
+    @classmethod
+    def fit(
+        cls,
+        clips: Clips,
+        normaliser: Normaliser,
+        embeddings: Tensor,
+        config: LatentDiffusionConfig,
+        seed: int,
+        log: Log,
+    ) -> "LatentDiffusion":
+        """Train an autoencoder, then a denoiser of its latents; `log` takes the loss of the denoiser.
 
-def fit(
-    clips,  # Clips of the training part
-    normalise,  # their statistics
-    conditions,  # [clips, width], the embedding of each clip
-    settings,  # Fit
-    seed,
-    log,  # called with {"loss": ...} some 50 times, by the denoiser
-):
-    """Train an autoencoder, then a denoiser of its latents; return the state of both.
-
-    Raises InputError where the mels do not divide into latents, or those into the U-Net's cells.
-    """
-    settings.refuse_sizes("latent_diffusion", len(normalise.mean), settings.autoencoder.factor)
-    device = clips.start.device
-    encoder = autoencoder.train(
-        clips,
-        normalise,
-        settings.frames,
-        settings.autoencoder,
-        settings.precision,
-        seed,
-        "latent_diffusion",
-        log=lambda figures: None,
-    )
-
-    def latents(which, generator):
-        mels = normalise(clips.random_crops(which, settings.frames, generator))
-        return autoencoder.encode(encoder, mels, clips.emotion[which], settings.precision)
-
-    every = latents(torch.arange(len(clips), device=device), make_rng(seed))
-    torch.manual_seed(seed)
-    model = Model(settings, conditions.shape[1], encoder).to(device)
-    model.latent_mean[:] = every.mean((0, 2, 3))[:, None, None]
-    model.latent_std[:] = every.std((0, 2, 3))[:, None, None]
-
-    def images(which, generator):
-        return (latents(which, generator) - model.latent_mean) / model.latent_std
-
-    told = denoiser.told(conditions.to(device), clips.emotion, encoder.emotions)
-    averaged = denoiser.train(model.denoiser, images, told, settings, seed, log)
-    model.denoiser.load_state_dict(averaged)
-    return model.state_dict()
-
-
-@torch.inference_mode()
-def sample(
-    state,  # what `fit` returned
-    n_mels,
-    emotion,  # number of the emotion
-    embeddings,  # [clips, width], of the emotion's training clips
-    fitted,  # Fit
-    settings,  # Sample
-    generator,  # CPU torch.Generator
-    device,
-    batch=128,
-):
-    """Draw normalised mels `[count, 1, n_mels, frames]`, each for an embedding near the emotion's."""
-    encoder = autoencoder.build(fitted.autoencoder, autoencoder.emotions(state, "autoencoder."))
-    model = Model(fitted, embeddings.shape[1], encoder).to(device)
-    model.load_state_dict(state)
-    model.eval()
-    side = fitted.autoencoder.factor
-    size = fitted.autoencoder.latents, n_mels // side, fitted.frames // side
-    varied = denoiser.vary(embeddings, settings.count, settings.spread, generator)
-    told = denoiser.told(varied, torch.full((settings.count,), emotion), encoder.emotions).to(device)
-    drawn = []
-    for condition in told.split(batch):
-        solver = denoiser.sampler(settings.sampler, settings.steps)
-        noise = torch.randn((len(condition), *size), generator=generator).to(device)
-        images = denoiser.denoise(
-            model.denoiser, noise, condition, solver, solver.timesteps, settings.guidance, fitted.precision, generator
+        Raises InputError where the mels do not divide into latents, or those into the U-Net's cells.
+        """
+        config.check_sizes("latent_diffusion", normaliser.n_mels, config.autoencoder.factor)
+        encoder = autoencoder.train(
+            clips, normaliser, config.frames, config.autoencoder, config.precision, seed, "latent_diffusion", ignore
         )
-        latents = images * model.latent_std + model.latent_mean
-        drawn.append(autoencoder.draw(encoder, latents, emotion, fitted.precision, generator))
-    return torch.cat(drawn)
+
+        def encode(clip_index: Tensor, rng: torch.Generator) -> Tensor:
+            mels = normaliser(clips.random_crops(clip_index, config.frames, rng))
+            return autoencoder.encode(encoder, mels, clips.labels[clip_index], config.precision)
+
+        latents = encode(torch.arange(len(clips), device=clips.device), make_rng(seed))
+        torch.manual_seed(seed)
+        generator = cls(config, normaliser, encoder, embeddings.shape[1]).to(clips.device)
+        generator.latent_mean[:] = latents.mean((0, 2, 3))[:, None, None]
+        generator.latent_std[:] = latents.std((0, 2, 3))[:, None, None]
+
+        def images(clip_index: Tensor, rng: torch.Generator) -> Tensor:
+            return (encode(clip_index, rng) - generator.latent_mean) / generator.latent_std
+
+        condition = denoiser.make_condition(embeddings.to(clips.device), clips.labels, encoder.n_classes)
+        averaged = denoiser.train(generator.denoiser, images, condition, config, seed, log)
+        generator.denoiser.load_state_dict(averaged)
+        return generator
+
+    @classmethod
+    def restore(cls, state: dict[str, Tensor], config: LatentDiffusionConfig) -> "LatentDiffusion":
+        normaliser = Normaliser.blank(len(state["normaliser.mean"]))
+        encoder = autoencoder.restore(state, config.autoencoder)
+        embedding_width = state["denoiser.condition.weight"].shape[1] - encoder.n_classes
+        generator = cls(config, normaliser, encoder, embedding_width)
+        generator.load_state_dict(state)
+        return generator.eval()
+
+    @torch.inference_mode()
+    def sample(
+        self, label: int, embeddings: Tensor, config: DiffusionSampleConfig, rng: torch.Generator, batch: int = 128
+    ) -> Tensor:
+        """Draw normalised mels `[count, 1, n_mels, frames]`, each for an embedding near those of the emotion."""
+        factor, precision = self.config.autoencoder.factor, self.config.precision
+        size = self.config.autoencoder.latents, self.normaliser.n_mels // factor, self.config.frames // factor
+        sampled = denoiser.sample_embeddings(embeddings, config.count, config.spread, rng)
+        labels = torch.full((config.count,), label)
+        conditions = denoiser.make_condition(sampled, labels, self.autoencoder.n_classes).to(self.device)
+        mels = []
+        for condition in conditions.split(batch):
+            solver = denoiser.make_solver(config.sampler, config.steps)
+            noise = torch.randn((len(condition), *size), generator=rng).to(self.device)
+            images = denoiser.denoise(
+                self.denoiser, noise, condition, solver, solver.timesteps, config.guidance, precision, rng
+            )
+            latents = images * self.latent_std + self.latent_mean
+            mels.append(autoencoder.decode_sample(self.autoencoder, latents, label, precision, rng))
+        return torch.cat(mels)

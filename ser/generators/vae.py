@@ -1,71 +1,83 @@
-"""A variational autoencoder that is told the emotion (Sohn et al. 2015, Learning Structured Output Representation), its
-samples between clips as they are and new ones.
+"""A variational autoencoder conditioned on the emotion (Sohn et al. 2015, Learning Structured Output Representation).
 
-The prior is the Gaussian of the latents of an emotion's training clips. With `spread` s, a sample keeps sqrt(1 - s^2)
-of what sets a random training clip apart and draws the rest: 0 is the clip encoded and decoded, 1 is drawn from the
-prior alone.
+Its samples lie between training clips as they are and new ones. The prior is the Gaussian of the latents of an
+emotion's training clips. With `spread` s, a sample keeps sqrt(1 - s^2) of what sets a random training clip apart and
+draws the rest: 0 is the clip encoded and decoded, 1 is drawn from the prior alone.
 """
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from ser.core.device import Precision
-from ser.core.params import Section
+from ser.core.optim import Log
+from ser.core.params import Config
 from ser.core.rng import make_rng
-from ser.generators import autoencoder
+from ser.data.clips import Clips, Normaliser
+from ser.generators import autoencoder, base
+from ser.generators.autoencoder import Autoencoder, AutoencoderConfig
 
 
-class Fit(Section):
+class VAEConfig(Config):
     frames: int = Field(gt=0)
-    autoencoder: autoencoder.Autoencoding
+    autoencoder: AutoencoderConfig
     precision: Precision
 
 
-class Sample(Section):
+class VAESampleConfig(Config):
     count: int = Field(gt=0)
     spread: float = Field(ge=0, le=1)
 
 
-def fit(
-    clips,  # Clips of the training part
-    normalise,  # their statistics
-    conditions,  # [clips, width], the embedding of each clip; this generator is told its emotion instead
-    settings,  # Fit
-    seed,
-    log,  # called with {"loss": ...} some 50 times
-):
-    """Train an autoencoder; return its state, and a crop of every clip as latents.
+class VAE(base.Generator):
+    """An autoencoder, and one crop of every training clip as latents with its label."""
 
-    Raises InputError where the mels do not divide into latents.
-    """
-    model = autoencoder.train(
-        clips, normalise, settings.frames, settings.autoencoder, settings.precision, seed, "vae", log
-    )
-    which = torch.arange(len(clips), device=clips.start.device)
-    mels = normalise(clips.random_crops(which, settings.frames, make_rng(seed)))
-    latents = autoencoder.encode(model, mels, clips.emotion, settings.precision)
-    return model.state_dict() | {"latents": latents.half(), "emotion": clips.emotion}
+    FitConfig = VAEConfig
+    SampleConfig = VAESampleConfig
+    latents: Tensor  # float16 [clips, channels, height, width]
+    labels: Tensor  # [clips]
 
+    def __init__(
+        self, config: VAEConfig, normaliser: Normaliser, encoder: Autoencoder, latents: Tensor, labels: Tensor
+    ) -> None:
+        super().__init__(config, normaliser)
+        self.autoencoder = encoder
+        self.register_buffer("latents", latents)
+        self.register_buffer("labels", labels)
 
-@torch.no_grad()
-def sample(
-    state,  # what `fit` returned
-    n_mels,
-    emotion,  # number of the emotion
-    embeddings,  # [clips, width], of the emotion's training clips, not heeded
-    fitted,  # Fit
-    settings,  # Sample
-    generator,  # CPU torch.Generator
-    device,
-):
-    """Draw normalised mels `[count, 1, n_mels, frames]` of an emotion."""
-    state = dict(state)
-    latents, emotions = state.pop("latents").float().to(device), state.pop("emotion").to(device)
-    model = autoencoder.load(state, fitted.autoencoder, device)
-    own = latents[emotions == emotion]
-    clips = own[torch.randint(len(own), (settings.count,), generator=generator).to(device)]
-    new = autoencoder.prior(latents, emotions, torch.full((settings.count,), emotion, device=device), generator)
-    centre = own.mean(0)
-    kept = (1 - settings.spread**2) ** 0.5
-    mixed = centre + kept * (clips - centre) + settings.spread * (new - centre)
-    return autoencoder.draw(model, mixed, emotion, fitted.precision, generator)
+    @classmethod
+    def fit(
+        cls, clips: Clips, normaliser: Normaliser, embeddings: Tensor, config: VAEConfig, seed: int, log: Log
+    ) -> "VAE":
+        """Train an autoencoder and encode the training clips; `embeddings` are not used.
+
+        Raises InputError where the mels do not divide into latents.
+        """
+        encoder = autoencoder.train(
+            clips, normaliser, config.frames, config.autoencoder, config.precision, seed, "vae", log
+        )
+        clip_index = torch.arange(len(clips), device=clips.device)
+        mels = normaliser(clips.random_crops(clip_index, config.frames, make_rng(seed)))
+        latents = autoencoder.encode(encoder, mels, clips.labels, config.precision)
+        return cls(config, normaliser, encoder, latents.half(), clips.labels)
+
+    @classmethod
+    def restore(cls, state: dict[str, Tensor], config: VAEConfig) -> "VAE":
+        normaliser = Normaliser.blank(len(state["normaliser.mean"]))
+        encoder = autoencoder.restore(state, config.autoencoder)
+        generator = cls(config, normaliser, encoder, state["latents"], state["labels"])
+        generator.load_state_dict(state)
+        return generator.eval()
+
+    @torch.no_grad()
+    def sample(self, label: int, embeddings: Tensor, config: VAESampleConfig, rng: torch.Generator) -> Tensor:
+        """Draw normalised mels `[count, 1, n_mels, frames]` of the emotion; `embeddings` are not used."""
+        latents = self.latents.float()
+        own = latents[self.labels == label]
+        clips = own[torch.randint(len(own), (config.count,), generator=rng).to(self.device)]
+        wanted = torch.full((config.count,), label, device=self.device)
+        new = autoencoder.sample_prior(latents, self.labels, wanted, rng)
+        centre = own.mean(0)
+        kept = (1 - config.spread**2) ** 0.5
+        mixed = centre + kept * (clips - centre) + config.spread * (new - centre)
+        return autoencoder.decode_sample(self.autoencoder, mixed, label, self.config.precision, rng)

@@ -1,48 +1,43 @@
-"""Emotion embeddings: what a fold's own baseline classifier makes of that fold's training clips, as the condition for
-generators (Kim & Lee 2024, section 3: the penultimate layer of the emotion classifier); and which drawn clips it
-recognises."""
+"""The baseline classifier of a fold: its embeddings, and which clips it recognises.
+
+The penultimate features of the training clips condition the generators (Kim & Lee 2024, section 3).
+"""
 
 import torch
+from torch import Tensor
 
 from ser.core import checkpoints
-from ser.data.clips import Normaliser, clips_from_mels
-from ser.models.classifier import build_classifier, evaluate
+from ser.core.device import Precision
+from ser.core.fold import Fold
+from ser.data.clips import Clips, Normaliser, clips_from_mels
+from ser.models.classifier import Classifier, ClassifierConfig, build_classifier, evaluate
+
+PATH = "models/arms/baseline"
 
 
-def classifier(fold, settings, emotions, device, model="models/arms/baseline"):
-    """The fold's classifier and its Normaliser on `device`; refuses a classifier trained on other clips."""
-    tensors = checkpoints.load(model, fold)
-    normalise = Normaliser(tensors.pop("mean").to(device), tensors.pop("std").to(device))
-    untrained = settings.model_copy(update={"pretrained": "none"})
-    net = build_classifier(untrained, len(normalise.mean), emotions, seed=0).to(device)
-    net.load_state_dict(tensors)
-    return net, normalise
+def load(fold: Fold, config: ClassifierConfig, n_classes: int, device: torch.device) -> Classifier:
+    """The baseline of `fold` on `device`; refuses a classifier that was trained on other clips."""
+    state = checkpoints.load(PATH, fold)
+    normaliser = Normaliser.blank(len(state["normaliser.mean"]))
+    model = build_classifier(config.untrained(), normaliser, n_classes, seed=0).to(device)
+    model.load_state_dict(state)
+    return model
 
 
-def features(fold, clips, settings, emotions, precision):
-    """Penultimate features `[clips, width]` by the fold's classifier."""
-    net, normalise = classifier(fold, settings, emotions, clips.start.device)
-    return evaluate(net, normalise, clips, settings.frames, precision, embed=True)
+def recognised(model: Classifier, mels: Tensor, label: int, config: ClassifierConfig, precision: Precision) -> Tensor:
+    """Those of the mels `[clips, n_mels, frames]` in dB that the model recognises as the class `label`, in order."""
+    device = model.normaliser.mean.device
+    clips = clips_from_mels(mels.to(device), torch.full((len(mels),), label, device=device))
+    logits = evaluate(model, clips, config.frames, precision)
+    return mels[logits.argmax(1) == label]
 
 
-def recogniser(fold, settings, emotions, precision, device):
-    """A function of mels `[clips, n_mels, frames]` in dB and the number of an emotion: those of the mels that the
-    fold's classifier recognises as that emotion, in the same order."""
-    net, normalise = classifier(fold, settings, emotions, device)
-
-    def recognised(mels, emotion):
-        clips = clips_from_mels(mels.to(device), torch.full((len(mels),), emotion, device=device))
-        logits = evaluate(net, normalise, clips, settings.frames, precision)
-        return mels[logits.argmax(1) == emotion]
-
-    return recognised
-
-
-def standardise(features):
-    """Zero mean and unit variance in every dimension over the training clips."""
+def embeddings(model: Classifier, clips: Clips, config: ClassifierConfig, precision: Precision) -> Tensor:
+    """Penultimate features `[clips, width]`, standardised to zero mean and unit variance over these clips."""
+    features = evaluate(model, clips, config.frames, precision, embed=True)
     return (features - features.mean(0)) / features.std(0).clamp(min=1e-6)
 
 
-def centroids(features, emotion, emotions):
-    """The mean embedding of each emotion, `[emotions, width]`."""
-    return torch.stack([features[emotion == number].mean(0) for number in range(emotions)])
+def centroids(embeddings: Tensor, labels: Tensor, n_classes: int) -> Tensor:
+    """The mean embedding of each class, `[classes, width]`."""
+    return torch.stack([embeddings[labels == label].mean(0) for label in range(n_classes)])

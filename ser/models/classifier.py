@@ -1,4 +1,4 @@
-"""Classifiers: mel spectrograms `[batch, 1, mels, frames]` in, one logit an emotion out."""
+"""Classifiers: mel spectrograms `[batch, 1, n_mels, frames]` in, one logit per class out."""
 
 import difflib
 import importlib
@@ -7,15 +7,16 @@ from typing import Literal
 
 import torch
 from pydantic import Field, field_validator
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ser.core.device import autocast
-from ser.core.params import Section
+from ser.core.device import Precision, autocast
+from ser.core.params import Config
+from ser.data.clips import Clips, Normaliser
 from ser.models import backbones
 
 
-class ClassifierSettings(Section):
+class ClassifierConfig(Config):
     arch: str
     pretrained: Literal["none", "imagenet"]
     frames: int = Field(gt=0)
@@ -24,7 +25,7 @@ class ClassifierSettings(Section):
 
     @field_validator("arch")
     @classmethod
-    def _known(cls, arch):
+    def _known(cls, arch: str) -> str:
         known = [module.name for module in pkgutil.iter_modules(backbones.__path__)]
         if arch not in known:
             close = difflib.get_close_matches(arch, known, n=1)
@@ -32,57 +33,73 @@ class ClassifierSettings(Section):
             raise ValueError(f"there is no ser/models/backbones/{arch}.py, {hint}")
         return arch
 
+    @property
+    def module(self) -> str:
+        """The module of the backbone.
+
+        Its `build(n_mels, frames, pretrained)` takes the size of the mels and whether to load ImageNet weights, and
+        returns a network `[batch, 1, n_mels, frames]` to `[batch, width]`, and that width.
+        """
+        return f"{backbones.__name__}.{self.arch}"
+
+    def untrained(self) -> "ClassifierConfig":
+        """The same without pretrained weights: for a network whose weights are loaded afterwards."""
+        return self.model_copy(update={"pretrained": "none"})
+
 
 class Classifier(nn.Module):
-    """A body of ser.models.backbones that turns a spectrogram into an embedding, then dropout and one linear layer.
+    """A backbone that turns a spectrogram into an embedding, then dropout and one linear layer."""
 
-    Its `build(n_mels, frames, pretrained)` is told the size that it sees and whether to load ImageNet weights, and
-    returns a module `[batch, 1, n_mels, frames]` to `[batch, width]`, and that width.
-    """
-
-    def __init__(self, settings, n_mels, emotions):
+    def __init__(self, config: ClassifierConfig, normaliser: Normaliser, n_classes: int) -> None:
         super().__init__()
-        self.resize = settings.resize
-        size = (self.resize, self.resize) if self.resize else (n_mels, settings.frames)
-        module = importlib.import_module(f"ser.models.backbones.{settings.arch}")
-        self.body, width = module.build(*size, settings.pretrained == "imagenet")
-        self.dropout = nn.Dropout(settings.dropout)
-        self.head = nn.Linear(width, emotions)
+        self.normaliser = normaliser
+        self.resize = config.resize
+        size = (self.resize, self.resize) if self.resize else (normaliser.n_mels, config.frames)
+        module = importlib.import_module(config.module)
+        self.backbone, width = module.build(*size, config.pretrained == "imagenet")
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(width, n_classes)
 
-    def embed(self, mels):
+    def embed(self, mels: Tensor) -> Tensor:
         """The penultimate features `[batch, width]` of normalised mels `[batch, 1, n_mels, frames]`."""
         if self.resize:
             mels = F.interpolate(mels, (self.resize, self.resize), mode="bilinear", antialias=True)
-        return self.body(mels)
+        return self.backbone(mels)
 
-    def forward(self, mels):
+    def forward(self, mels: Tensor) -> Tensor:
+        """Logits `[batch, classes]` of normalised mels `[batch, 1, n_mels, frames]`."""
         return self.head(self.dropout(self.embed(mels)))
 
 
-def build_classifier(settings, n_mels, emotions, seed):
-    """A Classifier of crops of `n_mels` bands into `emotions` classes, its initial weights determined by `seed`, in
-    channels_last layout."""
+def build_classifier(config: ClassifierConfig, normaliser: Normaliser, n_classes: int, seed: int) -> Classifier:
+    """A Classifier in channels_last layout whose initial weights are determined by `seed`."""
     torch.manual_seed(seed)
-    return Classifier(settings, n_mels, emotions).to(memory_format=torch.channels_last)
+    return Classifier(config, normaliser, n_classes).to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
-def evaluate(model, normalise, clips, frames, precision, embed=False, batch=128):
-    """What `model` makes of every clip, the mean over the crops that cover it: logits `[clips, emotions]`, or
-    embeddings `[clips, width]`, float32 on the CPU."""
+def evaluate(
+    model: Classifier, clips: Clips, frames: int, precision: Precision, embed: bool = False, batch: int = 128
+) -> Tensor:
+    """The output of `model` for every clip, averaged over the crops of `frames` that cover it.
+
+    Returns logits `[clips, classes]`, or embeddings `[clips, width]` with `embed`, float32 on the CPU.
+    """
     model.eval()
     function = model.embed if embed else model
-    which, position = clips.covering(frames)
+    clip_index, position = clips.covering(frames)
     outputs = []
-    for some, places in zip(which.split(batch), position.split(batch)):
-        mels = normalise(clips.crops(some, frames, places)).contiguous(memory_format=torch.channels_last)
-        with autocast(which.device, precision):
+    for index, places in zip(clip_index.split(batch), position.split(batch), strict=True):
+        mels = model.normaliser(clips.crops(index, frames, places)).contiguous(memory_format=torch.channels_last)
+        with autocast(index.device, precision):
             outputs.append(function(mels).float().cpu())
-    return mean_over_crops(torch.cat(outputs), which.cpu())
+    return mean_over_crops(torch.cat(outputs), clip_index.cpu())
 
 
-def mean_over_crops(outputs, which):
-    """The mean of `outputs` [crops, width] over the crops of each clip, `[clips, width]`; `which` [crops] numbers the
-    clips, each of which has a crop."""
-    count = which.bincount()
-    return torch.zeros(len(count), outputs.shape[1]).index_add_(0, which, outputs) / count[:, None]
+def mean_over_crops(outputs: Tensor, clip_index: Tensor) -> Tensor:
+    """The mean of `outputs` [crops, width] over the crops of each clip, `[clips, width]`.
+
+    `clip_index` [crops] has the number of each crop's clip; every clip has at least one crop.
+    """
+    count = clip_index.bincount()
+    return torch.zeros(len(count), outputs.shape[1]).index_add_(0, clip_index, outputs) / count[:, None]

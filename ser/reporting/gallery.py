@@ -1,25 +1,34 @@
 """A few clips of every emotion from the first fold, to look at and to listen to: evenly spread, not chosen by hand."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from ser.data import mel_store
+from ser.data.dataset import Dataset
 
-COUNT = 3  # clips an emotion
+COUNT = 3  # clips per emotion
+MelsByEmotion = dict[str, list[np.ndarray]]  # COUNT mels [n_mels, frames] in dB of each emotion
 
 
-def real(study):
-    """Training clips, {emotion: COUNT mels [n_mels, frames] in dB}."""
-    fold = study.folds[0]
+def real_mels(dataset: Dataset) -> MelsByEmotion:
+    """Training clips."""
+    fold = dataset.folds[0]
     return {
-        emotion: _some(study.pack, [clip for clip in fold.train if study.emotion[clip] == emotion])
-        for emotion in study.emotions
+        emotion: _evenly_spread(dataset.mels, [clip for clip in fold.train if dataset.emotion_of[clip] == emotion])
+        for emotion in dataset.class_names
     }
 
 
-def synthetic(study, generator):
-    """Clips of a generator, {emotion: COUNT mels [n_mels, frames] in dB}."""
-    fold, pack = study.folds[0], mel_store.read(f"data/synthetic/{generator}")
-    drawn = pack.index[(pack.index["repeat"] == fold.repeat) & (pack.index["fold"] == fold.fold)]
-    return {emotion: _some(pack, list(drawn["clip"][drawn["emotion"] == emotion])) for emotion in study.emotions}
+def synthetic_mels(dataset: Dataset, generator: str) -> MelsByEmotion:
+    """Clips of a generator."""
+    fold, store = dataset.folds[0], mel_store.read(f"data/synthetic/{generator}")
+    rows = store.index[(store.index["repeat"] == fold.repeat) & (store.index["fold"] == fold.fold)]
+    return {
+        emotion: _evenly_spread(store, list(rows["clip"][rows["emotion"] == emotion]))
+        for emotion in dataset.class_names
+    }
 
 
-def _some(pack, clips):
-    return [pack.clip(clips[place * len(clips) // COUNT]) for place in range(COUNT)]
+def _evenly_spread(store: mel_store.MelStore, clips: Sequence[str]) -> list[np.ndarray]:
+    return [store.clip(clips[place * len(clips) // COUNT]) for place in range(COUNT)]

@@ -58,8 +58,11 @@ def caption(details):
     return text
 
 
-def table(details):
-    """The comparison as a Markdown table, one row an arm, in per cent, with its caption below."""
+def table(details, arms=()):
+    """The comparison as a Markdown table, one row per arm, in per cent, with its caption below.
+
+    `arms` are all arms of the study; those without results have a row that says so.
+    """
     references = [reference for reference, others in comparisons(list(details["arms"])).items() if others]
     rows = [["arm", "UA", "WA", "F1", *(f"UA vs {name}" for name in references)]]
     for arm, figures in details["arms"].items():
@@ -74,6 +77,7 @@ def table(details):
                 ),
             ]
         )
+    rows += [[arm, "not run yet", *[""] * (len(rows[0]) - 2)] for arm in arms if arm not in details["arms"]]
     note = "Per cent [95 % interval over speakers]"
     if references:
         note += "; UA vs: paired difference in points, p by permutation over speakers, Holm-corrected"

@@ -1,74 +1,97 @@
-"""An arm of the study: one classifier a fold, trained in the arm's way and tested on speakers it never met."""
+"""An arm of the study: one classifier per fold, trained in the arm's way and tested on unseen speakers."""
+
+from pathlib import Path
 
 import pandas as pd
 from pydantic import Field
 
-from ser.core import checkpoints, fold_jobs, tracking
+from ser.core import checkpoints, tracking
 from ser.core.atomic import replacing
-from ser.core.device import setup_torch
-from ser.core.errors import InputError
-from ser.core.params import Section
-from ser.core.rng import derive_seed
+from ser.core.fold import Fold
+from ser.core.params import Config
+from ser.core.rng import Stream, derive_seed
 from ser.data import synthetic
-from ser.data.dataset import FILES
-from ser.models.classifier import build_classifier, evaluate
+from ser.data.dataset import DatasetJob
+from ser.models.classifier import ClassifierConfig, build_classifier, evaluate
 from ser.training import loop
-from ser.training.augmentation import Masking
+from ser.training.augmentation import AugmentationConfig
+from ser.training.loop import Sources, TrainingConfig
 
 
-class Arm(Section):
-    masking: Masking
-    share: float = Field(ge=0, lt=1)
+class ArmConfig(Config):
+    share: float = Field(ge=0, lt=1)  # of every batch that is synthetic
 
 
-def run(
-    name,  # of the arm
-    arm,  # Arm
-    real,  # Study: the real clips and the folds
-    classifier,  # ClassifierSettings
-    settings,  # Training
-    seed,  # of weights and batches; the same in every arm
-    generated=None,  # folder of a pack of synthetic clips, or None
-):
-    """Train and test the arm on every fold; write models/arms/<name>, metrics/predictions/<name>.csv and
-    metrics/curves/<name>.csv."""
-    if arm.share and not generated:
-        raise InputError(f"params.yaml: key `arms.{name}.share` is {arm.share} without a generator; set it to 0.0")
-    device = setup_torch()
+class TrainArm(DatasetJob):
+    """Train and test an arm on every fold.
 
-    def work(fold, folder):
-        train, validation = real.clips(fold.train, device), real.clips(fold.validation, device)
-        normalise = train.normaliser()
-        extra = synthetic.clips(generated, fold, real.emotions, device) if generated else None
-        model = build_classifier(
-            classifier, len(normalise.mean), len(real.emotions), derive_seed(seed, fold.repeat, fold.fold)
-        )
+    Writes models/arms/<arm>, metrics/predictions/<arm>.csv and metrics/curves/<arm>.csv. A subclass says what the arm
+    consists of.
+    """
+
+    augmentation: AugmentationConfig
+    share = 0.0
+    generated: str | None = None  # folder of the synthetic clips
+
+    def __init__(self, arm: str) -> None:
+        super().__init__(arm)
+        self.classifier: ClassifierConfig = self.read("classifier", ClassifierConfig)
+        self.training: TrainingConfig = self.read("training", TrainingConfig)
+        self.modules.append(self.classifier.module)
+
+    def run(self, fold: Fold, folder: Path) -> None:
+        train = self.dataset.clips(fold.train, self.device)
+        validation = self.dataset.clips(fold.validation, self.device)
+        extra = synthetic.clips(self.generated, fold, self.class_names, self.device) if self.generated else None
+        seed = derive_seed(self.seed, Stream.WEIGHTS, fold)
+        model = build_classifier(self.classifier, train.normaliser(), len(self.class_names), seed)
         with tracking.live(folder / "live") as log:
-            epoch = loop.fit(
+            epoch = loop.train(
                 model,
-                normalise,
-                loop.Sources(train, extra, arm.share),
+                Sources(train, extra, self.share),
                 validation,
-                classifier.frames,
-                settings,
-                arm.masking,
-                derive_seed(seed, fold.repeat, fold.fold, 1),
+                self.classifier.frames,
+                self.training,
+                self.augmentation,
+                derive_seed(self.seed, Stream.TRAINING, fold),
                 log,
             )
-        test = real.clips(fold.test, device)
-        logits = evaluate(model, normalise, test, classifier.frames, settings.precision)
-        real.predictions(fold, logits).to_csv(folder / "predictions.csv", index=False)
-        facts = {"training": fold.training_digest, "epoch": epoch}
-        checkpoints.save(folder / "model", model.state_dict() | normalise.tensors(), facts)
+        test = self.dataset.clips(fold.test, self.device)
+        logits = evaluate(model, test, self.classifier.frames, self.training.precision)
+        self.dataset.predictions(fold, logits).to_csv(folder / "predictions.csv", index=False)
+        facts = {"train_digest": fold.train_digest, "epoch": epoch}
+        checkpoints.save(folder / "model", model.state_dict(), facts)
 
-    def gather(folders):
-        facts = {"emotions": real.emotions, "classifier": classifier.model_dump(), "arm": arm.model_dump()}
-        checkpoints.merge(f"models/arms/{name}", folders, facts)
-        with replacing(f"metrics/predictions/{name}.csv") as temporary:
+    def gather(self, folders: list[Path]) -> None:
+        facts = {
+            "emotions": self.class_names,
+            "classifier": self.classifier.model_dump(),
+            "augmentation": self.augmentation.model_dump(),
+            "share": self.share,
+        }
+        checkpoints.merge(f"models/arms/{self.name}", folders, facts)
+        with replacing(f"metrics/predictions/{self.name}.csv") as temporary:
             tables = [pd.read_csv(folder / "predictions.csv", dtype=str) for folder in folders]
             pd.concat(tables).to_csv(temporary, index=False)
-        with replacing(f"metrics/curves/{name}.csv") as temporary:
+        with replacing(f"metrics/curves/{self.name}.csv") as temporary:
             tracking.read(folders, "epoch").to_csv(temporary, index=False)
 
-    inputs = [*FILES, *([f"{generated}/index.csv", f"{generated}/frames.npy"] if generated else [])]
-    fold_jobs.run(name, real.folds, work, [arm, classifier, settings, seed, real.emotions], inputs, gather)
+
+class TrainRealArm(TrainArm):
+    """An arm on real clips alone: its augmentation is the policy of its name."""
+
+    def __init__(self, arm: str) -> None:
+        super().__init__(arm)
+        self.augmentation = self.read(f"augmentation.{arm}", AugmentationConfig)
+
+
+class TrainSyntheticArm(TrainArm):
+    """The arm of a generator: real and synthetic clips under the augmentation of the arm that it builds on."""
+
+    def __init__(self, generator: str) -> None:
+        super().__init__(generator)
+        build_on = self.read("study.build_on", str)
+        self.augmentation = self.read(f"augmentation.{build_on}", AugmentationConfig)
+        self.share = self.read(f"arms.{generator}", ArmConfig).share
+        self.generated = f"data/synthetic/{generator}"
+        self.inputs += [f"{self.generated}/index.csv", f"{self.generated}/frames.npy"]

@@ -1,6 +1,7 @@
-"""Training and testing one classifier. The epoch is chosen on validation speakers; nothing here sees a test label."""
+"""Training one classifier. Validation speakers choose the epoch; no test label is seen here."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -8,19 +9,21 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ser.core.device import Precision, autocast
-from ser.core.optim import warmup_cosine
-from ser.core.params import Section
+from ser.core.optim import Log, warmup_cosine
+from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.core.stage import progress
-from ser.models.classifier import evaluate
-from ser.training.augmentation import mask
+from ser.data.clips import Clips
+from ser.models.classifier import Classifier, evaluate
+from ser.training.augmentation import AugmentationConfig, augment
 
 
-class Training(Section):
+class TrainingConfig(Config):
     epochs: int = Field(gt=0)
     ema: float = Field(ge=0, lt=1)
     mixup: float = Field(ge=0)
@@ -37,117 +40,120 @@ class Training(Section):
 class Sources:
     """What one classifier is trained on: real clips, and synthetic ones that fill `share` of every batch."""
 
-    real: object  # batches.Clips
-    synthetic: object = None
+    real: Clips
+    synthetic: Clips | None = None
     share: float = 0.0
 
-    def batches(self, size, generator):
-        """Endless batches of clip numbers: into the real clips, then into the synthetic ones after them."""
-        synthetic = round(self.share * size) if self.synthetic else 0
-        real = _shuffled_forever(len(self.real), size - synthetic, generator)
-        extra = _shuffled_forever(len(self.synthetic), synthetic, generator) if synthetic else None
+    def batches(self, size: int, rng: torch.Generator) -> Iterator[Tensor]:
+        """Endless batches of numbers of `clips`."""
+        n_synthetic = round(self.share * size) if self.synthetic else 0
+        real = _shuffled_forever(len(self.real), size - n_synthetic, rng)
+        synthetic = _shuffled_forever(len(self.synthetic), n_synthetic, rng) if self.synthetic and n_synthetic else None
         for batch in real:
-            yield torch.cat([batch, next(extra) + len(self.real)]) if extra else batch
+            yield torch.cat([batch, next(synthetic) + len(self.real)]) if synthetic else batch
 
-    def clips(self):
+    def clips(self) -> Clips:
+        """The real clips and then the synthetic ones."""
         return self.real.followed_by(self.synthetic) if self.synthetic else self.real
 
 
-def _shuffled_forever(count, size, generator):
+def _shuffled_forever(count: int, size: int, rng: torch.Generator) -> Iterator[Tensor]:
     queue = torch.empty(0, dtype=torch.long)
     while True:
         while len(queue) < size:
-            queue = torch.cat([queue, torch.randperm(count, generator=generator)])
+            queue = torch.cat([queue, torch.randperm(count, generator=rng)])
         yield queue[:size]
         queue = queue[size:]
 
 
-def fit(
-    model,  # Classifier, with its initial weights
-    normalise,  # statistics of the real training clips
-    sources,  # what is trained on
-    validation,  # Clips that choose the epoch, or None to take the last
-    frames,  # length of the crops
-    settings,  # Training
-    masking,  # Masking
-    seed,  # of batches, crops, masks and dropout
-    log,  # called with a dict of figures after every epoch
-):
-    """Train `model` and leave it with the weights of the epoch with the best validation UA, or of the last without
-    validation clips; return that epoch. The weights that are judged and kept are averages over updates, the older ones
-    fading as `averaging` has it.
+def train(
+    model: Classifier,  # with its initial weights
+    sources: Sources,
+    validation: Clips | None,  # choose the epoch; None takes the last epoch
+    frames: int,  # length of the crops
+    config: TrainingConfig,
+    augmentation: AugmentationConfig,
+    seed: int,  # of batches, crops, augmentation and dropout
+    log: Log,  # called after every epoch
+) -> int:
+    """Train `model` and leave it with the weights of the epoch with the best validation UA; return that epoch.
 
-    An epoch is as many updates as the real clips fill batches, so the schedule of an arm with synthetic clips has as
-    many updates as that of one without. Training ends early after `settings.patience` epochs without a better one.
-    With `settings.mixup` the clips of every batch are mixed in pairs, in a proportion from a Beta distribution with
-    that parameter (Zhang et al. 2018, arXiv 1710.09412).
+    The weights that are judged and kept are averages over updates in which older weights fade (see `ema_decay`).
+    An epoch has as many updates as the real clips fill batches, so that an arm with synthetic clips is trained for as
+    many updates as one without. Training ends early after `config.patience` epochs without a better one. With
+    `config.mixup` the clips of every batch are mixed in pairs, in a proportion from a Beta distribution with that
+    parameter (Zhang et al. 2018, arXiv 1710.09412).
     """
-    device = sources.real.start.device
-    generator, proportions = make_rng(seed), np.random.default_rng(seed)
+    device = sources.real.device
+    rng, proportions = make_rng(seed), np.random.default_rng(seed)
     torch.manual_seed(seed)
     model.to(device)
-    optimiser = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser](
-        model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    optimiser = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser](
+        model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    updates = max(1, len(sources.real) // settings.batch)
-    decay = averaging(settings.ema, updates * settings.epochs)
+    updates = max(1, len(sources.real) // config.batch)
+    all_updates = updates * config.epochs
+    decay = ema_decay(config.ema, all_updates)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-    cross_entropy = partial(F.cross_entropy, label_smoothing=settings.label_smoothing)
-    schedule = warmup_cosine(optimiser, updates * settings.epochs)
-    clips, batches = sources.clips(), sources.batches(settings.batch, generator)
-    best, best_state, best_epoch = (-1.0, 0.0), None, 0
-    bar = progress(unit="clip", total=updates * settings.epochs * settings.batch)
-    for epoch in range(1, settings.epochs + 1):
+    averaged_model: Classifier = average.module
+    cross_entropy = partial(F.cross_entropy, label_smoothing=config.label_smoothing)
+    schedule = warmup_cosine(optimiser, all_updates)
+    clips, batches = sources.clips(), sources.batches(config.batch, rng)
+    best_score, best_state, best_epoch = (-1.0, 0.0), {}, 0
+    bar = progress(unit="clip", total=all_updates * config.batch)
+    for epoch in range(1, config.epochs + 1):
         model.train()
-        total = torch.zeros((), device=device)
+        total_loss = torch.zeros((), device=device)
         for _ in range(updates):
-            which = next(batches).to(device)
-            mels = normalise(clips.random_crops(which, masking.reach(frames), generator))
-            mels = mask(mels, frames, masking, generator)
-            if settings.mixup:
-                first = float(proportions.beta(settings.mixup, settings.mixup))
-                mels = first * mels + (1 - first) * mels.flip(0)
-            with autocast(device, settings.precision):
+            clip_index = next(batches).to(device)
+            mels = model.normaliser(clips.random_crops(clip_index, augmentation.source_frames(frames), rng))
+            mels = augment(mels, frames, augmentation, rng)
+            if config.mixup:
+                proportion = float(proportions.beta(config.mixup, config.mixup))
+                mels = proportion * mels + (1 - proportion) * mels.flip(0)
+            with autocast(device, config.precision):
                 logits = model(mels.contiguous(memory_format=torch.channels_last)).float()
-            emotion = clips.emotion[which]
-            loss = cross_entropy(logits, emotion)
-            if settings.mixup:
-                loss = first * loss + (1 - first) * cross_entropy(logits, emotion.flip(0))
+            labels = clips.labels[clip_index]
+            loss = cross_entropy(logits, labels)
+            if config.mixup:
+                loss = proportion * loss + (1 - proportion) * cross_entropy(logits, labels.flip(0))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
             average.update_parameters(model)
-            total += loss.detach()
-            bar.update(len(which))
-        figures = {"train_loss": total.item() / updates}
+            total_loss += loss.detach()
+            bar.update(len(clip_index))
+        metrics = {"train_loss": total_loss.item() / updates}
         if validation is None:
-            log(figures)
+            log(metrics)
             continue
-        logits = evaluate(average.module, normalise, validation, frames, settings.precision)
-        validation_loss = F.cross_entropy(logits, validation.emotion.cpu()).item()
-        figures["validation_loss"] = validation_loss
-        figures["validation_ua"] = mean_recall(logits.argmax(1), validation.emotion.cpu())
-        log(figures)
-        score = figures["validation_ua"], -validation_loss
-        if score > best:
-            best, best_state, best_epoch = score, copy.deepcopy(average.module.state_dict()), epoch
-        if epoch - best_epoch >= settings.patience:
+        logits = evaluate(averaged_model, validation, frames, config.precision)
+        labels = validation.labels.cpu()
+        metrics["validation_loss"] = F.cross_entropy(logits, labels).item()
+        metrics["validation_ua"] = mean_recall(logits.argmax(1), labels)
+        log(metrics)
+        score = metrics["validation_ua"], -metrics["validation_loss"]
+        if score > best_score:
+            best_score, best_state, best_epoch = score, copy.deepcopy(averaged_model.state_dict()), epoch
+        if epoch - best_epoch >= config.patience:
             break
     bar.close()
     if validation is None:
-        best_state, best_epoch = average.module.state_dict(), epoch
+        best_state, best_epoch = averaged_model.state_dict(), epoch
     model.load_state_dict(best_state)
     return best_epoch
 
 
-def averaging(ema, updates):
-    """By how much the average of the weights fades an update: `ema`, or as much less in a short training of so many
-    updates that it remembers no more than a seventh of them. Otherwise it would hold the initial weights to the end."""
+def ema_decay(ema: float, updates: int) -> float:
+    """Decay of the averaged weights per update: `ema`, or less in a short training.
+
+    The average spans at most a seventh of `updates`; otherwise it would hold the initial weights to the end.
+    """
     return max(0.0, min(ema, 1 - 7 / updates))
 
 
-def mean_recall(predicted, emotion):
-    """UA: the recall of each emotion that occurs, averaged."""
-    correct = (predicted == emotion).double()
-    return torch.stack([correct[emotion == number].mean() for number in emotion.unique()]).mean().item()
+def mean_recall(predicted: Tensor, labels: Tensor) -> float:
+    """UA: the recall of each class that occurs, averaged."""
+    correct = (predicted == labels).double()
+    return torch.stack([correct[labels == label].mean() for label in labels.unique()]).mean().item()

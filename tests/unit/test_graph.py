@@ -1,134 +1,128 @@
-"""dvc.yaml says of every stage what it is made from: the deps and params are derived from the code and compared."""
+"""dvc.yaml names everything that a stage is made from: deps and params are derived from the code and compared."""
 
 import ast
-import re
+import importlib
+import inspect
 from functools import cache
-from itertools import chain
 from pathlib import Path
 
 import pytest
-import yaml
+from dvc.repo import Repo
 
+from ser.core import params, sources
+from ser.core.fold_jobs import FoldJob
+from ser.models.classifier import ClassifierConfig
 from tests.helpers.project import ROOT
 
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+with Repo(ROOT) as repo:
+    STAGES = {stage.addressing: stage for stage in repo.index.stages}
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def script(name):
+    """The module of a stage, and its argument."""
+    stage, _, item = name.partition("@")
+    return f"stages.{stage}", item
+
+
+def deps(name):
+    """The paths that a stage depends on, split into code and data."""
+    paths = [Path(dep.def_path) for dep in STAGES[name].deps if dep.def_path != "params.yaml"]
+    code = [path for path in paths if path.parts[0] in ("ser", "stages")]
+    return code, [path for path in paths if path not in code]
 
 
 @cache
-def tree(path):
-    return ast.parse((ROOT / path).read_text())
+def job(name):
+    """The fold job of a stage, or None where it does its work at once."""
+    module, item = script(name)
+    kinds = [kind for kind in vars(importlib.import_module(module)).values() if inspect.isclass(kind)]
+    kinds = [kind for kind in kinds if issubclass(kind, FoldJob) and not inspect.isabstract(kind)]
+    return kinds[0](item) if kinds else None
 
 
-def module(name):
-    """The file of one of our modules, or None."""
-    path = Path(*name.split("."))
-    return next((str(file) for file in (path.with_suffix(".py"),) if (ROOT / file).is_file()), None)
-
-
-def template(node, value):
-    """The text of a string or f-string, its values replaced by DVC's `${value}`."""
-    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-    return "".join(part.value if isinstance(part, ast.Constant) else f"${{{value}}}" for part in parts)
-
-
-def template_file(node, value):
-    folder, dollar, rest = template(node, value).partition("$")
-    return f"{folder.replace('.', '/')}{dollar}{rest}.py"
-
-
+@cache
 def calls(path, function):
-    return [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and ast.unparse(node.func) == function]
+    """The first argument of every call of `function` in a file that is a string, `{}` in place of a value."""
+    nodes = [node for node in ast.walk(ast.parse((ROOT / path).read_bytes())) if isinstance(node, ast.Call)]
+    texts = [node.args[0] for node in nodes if ast.unparse(node.func) == function]
+    return [template(text) for text in texts if isinstance(text, (ast.Constant, ast.JoinedStr))]
 
 
-def imported(path, axis):
-    """The files of ours that a file imports: by statement, by `importlib.import_module(f"...{name}")`, or because it
-    reads a section of params.yaml that names one."""
-    yield from stated(path)
-    for call in calls(path, "importlib.import_module"):
-        if not by_field(call):
-            pattern = template_file(call.args[0], axis)
-            yield from [pattern] if axis else in_folder(pattern)
-    for call in calls(path, "params.read"):
-        kind = ast.unparse(call.args[1]).rpartition(".")[2]
-        for home in stated(path):
-            if kind in [node.name for node in tree(home).body if isinstance(node, ast.ClassDef)]:
-                for chosen in filter(by_field, calls(home, "importlib.import_module")):
-                    field = chosen.args[0].values[-1].value.attr
-                    yield template_file(chosen.args[0], f"{template(call.args[0], axis)}.{field}")
+def template(node):
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in parts)
 
 
-def stated(path):
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            yield from filter(None, (module(alias.name) for alias in node.names))
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            yield from filter(None, map(module, names))
-
-
-def by_field(call):
-    """Whether an `import_module(f"...{settings.field}")` takes the name from a field of settings."""
-    return isinstance(call.args[0].values[-1].value, ast.Attribute)
-
-
-def in_folder(pattern):
-    """The modules that a `folder/${value}.py` may stand for."""
-    folder = ROOT / Path(pattern).parent
-    return [str(file.relative_to(ROOT)) for file in sorted(folder.glob("*.py")) if file.stat().st_size]
-
-
-def argument(stage):
-    """What `cmd` hands a stage, for instance `item.arm`; None for nothing."""
-    handed = re.search(r"\$\{([\w.]+)\}", STAGES[stage]["cmd"])
-    return handed and handed[1]
-
-
-def files(stage):
-    """All files of ours that a stage runs, with the matrix axis or the parameter in place of what it chooses."""
-    axis = argument(stage)
-    found, queue = set(), [f"stages/{stage}.py"]
-    while queue:
-        path = queue.pop()
-        if path in found:
-            continue
-        found.add(path)
-        choices = [path]
-        if "${" in path:
-            choices = [file for file in in_folder(path) if "${item." not in path or chosen(stage, Path(file).stem)]
-        queue.extend(chain.from_iterable(imported(choice, axis) for choice in choices))
+@cache
+def keys(name):
+    """The keys of params.yaml that a stage reads: those of its job, and every `params.read` in its files."""
+    module, item = script(name)
+    found = set(job(name).params) if job(name) else set()
+    for path in sources.imported(module):
+        found |= {key.replace("{}", item) for key in calls(path, "params.read")}
     return found
 
 
-def chosen(stage, name):
-    """Whether a stage's matrix has a value `name`; lists in params.yaml are looked up there."""
-    (values,) = STAGES[stage]["matrix"].values()
-    if isinstance(values, str):
-        section, key = re.fullmatch(r"\$\{(\w+)\.(\w+)\}", values).groups()
-        values = yaml.safe_load((ROOT / "params.yaml").read_text())[section][key]
-    return name in values
+@cache
+def code(name):
+    """The files that a stage runs, those that it chooses at run time included."""
+    module, item = script(name)
+    chosen = job(name).modules if job(name) else []
+    for path in sources.imported(module):
+        for pattern in calls(path, "importlib.import_module"):
+            package = Path(*pattern.removesuffix(".{}").split("."))
+            names = [item] if path.parts[0] == "stages" else [file.stem for file in package.glob("*.py")]
+            chosen += [pattern.replace("{}", each) for each in names]
+    if not job(name) and "classifier" in keys(name):
+        chosen.append(params.read("classifier", ClassifierConfig).module)
+    return sources.imported(module, *chosen)
 
 
-def keys(stage):
-    """The keys that a stage reads: every `params.read(key, ...)` in its files."""
-    axis = argument(stage)
-    for path in files(stage):
-        if "${" not in path:
-            for call in calls(path, "params.read"):
-                yield template(call.args[0], axis)
+def within(path, folders):
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_code_deps_are_complete(stage):
-    named = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
-    assert named == files(stage)
+@pytest.mark.parametrize("name", STAGES)
+def test_params_are_complete(name):
+    named = {key for dep in STAGES[name].deps if dep.def_path == "params.yaml" for key in dep.params}
+    assert named == keys(name)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_params_are_complete(stage):
-    assert set(STAGES[stage].get("params", [])) == set(keys(stage))
+@pytest.mark.parametrize("name", STAGES)
+def test_code_deps_are_complete(name):
+    named, _ = deps(name)
+    assert not {str(path) for path in code(name) if not within(path, named)}
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_is_described_and_runs_the_script_of_its_name(stage):
-    assert STAGES[stage]["desc"]
-    assert STAGES[stage]["cmd"].startswith(f"python -m stages.{stage}")
+@pytest.mark.parametrize("stage", {name.partition("@")[0] for name in STAGES})
+def test_no_code_dep_is_needless(stage):
+    """What one member of a matrix does not use, another does."""
+    members = [name for name in STAGES if name.partition("@")[0] == stage]
+    used = set().union(*map(code, members)) | {path.with_suffix(".sha256") for path in Path("ser/corpora").glob("*.py")}
+    for name in members:
+        assert not {str(dep) for dep in deps(name)[0] if not any(path.is_relative_to(dep) for path in used)}
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if "@" in name and job(name)])
+def test_a_job_declares_the_files_that_its_stage_depends_on(name):
+    _, data = deps(name)
+    inputs = [Path(path) for path in job(name).inputs]
+    assert not {str(path) for path in inputs if not within(path, data)}
+    assert not {str(dep) for dep in data if not any(path.is_relative_to(dep) for path in inputs)}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_is_described_and_runs_the_script_of_its_name(name):
+    module, item = script(name)
+    argument = params.load()["export"]["arm"] if name == "export" else item
+    assert STAGES[name].desc
+    assert STAGES[name].cmd == f"python -m {module} {argument}".strip()
+
+
+def test_the_graph_stays_readable():
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 450

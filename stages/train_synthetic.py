@@ -2,13 +2,13 @@
 
 import sys
 
+from ser.core import fold_jobs
 from ser.core.stage import stage
-from stages import train
+from ser.training.arms import TrainSyntheticArm
 
 
-def main(*generators):
-    for generator in generators:
-        train.run(generator, f"data/synthetic/{generator}")
+def main(generator: str) -> None:
+    fold_jobs.run(TrainSyntheticArm(generator))
 
 
 if __name__ == "__main__":

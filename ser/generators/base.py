@@ -1,0 +1,90 @@
+"""What every generator is: the contract between a generator and the stages that use it."""
+
+import difflib
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ser import generators
+from ser.core.errors import InputError
+from ser.core.optim import Log
+from ser.core.params import Config
+from ser.data.clips import Clips, Normaliser
+
+SHARED = ("autoencoder", "base", "denoiser")  # modules that are no generators
+_registry: dict[str, type["Generator"]] = {}
+
+
+class Generator(nn.Module, ABC):
+    """A model of the mels of one fold's training clips, by emotion.
+
+    Everything that `sample` needs is in its state: `restore` builds it again from `state_dict()` and the FitConfig.
+    A subclass is found by the name of its module (see `get`).
+    """
+
+    FitConfig: ClassVar[type[Config]]  # params.yaml: generators.<name>.fit
+    SampleConfig: ClassVar[type[Config]]  # params.yaml: generators.<name>.sample, with a field `count`
+
+    def __init__(self, config: Any, normaliser: Normaliser) -> None:
+        super().__init__()
+        self.config = config  # FitConfig
+        self.normaliser = normaliser
+
+    def __init_subclass__(cls) -> None:
+        _registry[cls.__module__.rpartition(".")[2]] = cls
+
+    @classmethod
+    @abstractmethod
+    def fit(
+        cls,
+        clips: Clips,  # of the training part, on the device to fit on
+        normaliser: Normaliser,  # their statistics
+        embeddings: Tensor,  # [clips, width], of these clips by the fold's baseline
+        config: Any,  # FitConfig
+        seed: int,
+        log: Log,  # called about LOG_POINTS times, with at least `loss`
+    ) -> "Generator":
+        """Fit a generator. Raises InputError where the configuration does not suit the mels."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, state: dict[str, Tensor], config: Any) -> "Generator":
+        """The generator that `fit` made with this configuration, from its state."""
+
+    @abstractmethod
+    def sample(
+        self,
+        label: int,  # class number of the emotion
+        embeddings: Tensor,  # [clips, width], of the training clips of that emotion
+        config: Any,  # SampleConfig
+        rng: torch.Generator,  # on the CPU
+    ) -> Tensor:
+        """Draw normalised mels `[count, 1, n_mels, frames]`, on the CPU."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.normaliser.mean.device
+
+
+def known() -> list[str]:
+    """The names of all generators."""
+    return [module.name for module in pkgutil.iter_modules(generators.__path__) if module.name not in SHARED]
+
+
+def module(name: str) -> str:
+    """The module of the generator `name`."""
+    return f"{generators.__name__}.{name}"
+
+
+def get(name: str) -> type[Generator]:
+    """The generator `name`, from ser/generators/<name>.py. Raises InputError where there is none."""
+    if name not in known():
+        close = difflib.get_close_matches(name, known(), n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known())}"
+        raise InputError(f"params.yaml: key `study.generators`: there is no ser/generators/{name}.py, {hint}")
+    importlib.import_module(module(name))
+    return _registry[name]
