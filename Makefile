@@ -1,16 +1,22 @@
-# Two commands do everything: `make demo` runs the whole experiment on a small generated corpus, `make test` the tests.
-# Each creates .venv from the pinned requirements by itself.
+# `make demo` runs the whole experiment on a small generated corpus, `make test` runs all tests, `make test-fast` the unit tests.
+# Every target creates .venv from the pinned requirements by itself.
 
 PYTHON ?= python3
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo app report test lint bench stress audit sbom
+.PHONY: install demo app report test test-fast lint bench stress audit sbom
 
-install: .venv/installed
+install: .venv/installed .venv/package
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) -r requirements.txt
+	touch $@
+
+# The command `ser`. Built with the pinned setuptools, so that nothing else is fetched.
+.venv/package: .venv/installed pyproject.toml
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: install
@@ -22,14 +28,21 @@ app: install
 report: install
 	python -m app.report
 
-test: install
-	python -m pytest
+# The fast part first; pytest says how long each part took.
+test: test-fast
+	python -m pytest tests/integration tests/stress
+
+test-fast: install
+	python -m pytest tests/unit
 
 lint: install
 	ruff check .
+	ruff format --check .
+	mypy ser
+	codespell
 
 bench: install
-	python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(PIP) -r benchmarks/requirements.txt
 	python -m benchmarks.run
 
 stress: install

@@ -1,4 +1,4 @@
-"""A generator and a classifier, added as the README says and in no other way, have their row in the table."""
+"""A generator and a backbone, added as docs/extending.md says and in no other way, have their row in the table."""
 
 import json
 import re
@@ -8,11 +8,11 @@ import yaml
 from scripts.overrides import merged
 from tests.helpers.project import ROOT, change, copy_of_the_repository, repro
 
-SECTION = (ROOT / "README.md").read_text().partition("## Add a generator or a classifier\n")[2].partition("\n## ")[0]
-FILES = dict(re.findall(r"`(ser/\w+/\w+\.py)`(?:(?!```).)*```python\n(.*?)```", SECTION, re.DOTALL))
-ENTRY = yaml.safe_load(*re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL))
+PAGE = (ROOT / "docs/extending.md").read_text()
+FILES = dict(re.findall(r"`(ser/[\w/]+\.py)`(?:(?!```|`ser/).)*```python\n(.*?)```", PAGE, re.DOTALL))
+ENTRY = yaml.safe_load(*re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
 SMALL = {
-    "study": {"arms": ["baseline"], "enhanced": []},
+    "study": {"arms": ["baseline"], "build_on": "baseline", "enhanced": []},
     "generators": {"gaussian": {"fit": {"frames": 32}, "sample": {"count": 4}}},
     "classifier": {"arch": "moments"},
 }
@@ -23,7 +23,7 @@ def test_they_have_their_row(tmp_path):
     for path in ("ser/generators/gaussian.py", "ser/models/backbones/moments.py"):
         (folder / path).write_text(FILES[path])
     change(folder, merged(ENTRY, SMALL))
-    assert {"train@baseline", "retrain@gaussian"} <= repro(folder, "compare")
+    assert {"train@baseline", "train_synthetic@gaussian"} <= repro(folder, "compare")
     assert list(json.loads((folder / "metrics/compare.json").read_text())) == ["baseline", "gaussian"]
     for arm in ("baseline", "gaussian"):
         assert json.loads((folder / f"models/arms/{arm}.json").read_text())["classifier"]["arch"] == "moments"
