@@ -1,5 +1,8 @@
-"""The leakage study as one picture: what it adds to each arm that test speakers were in training."""
+"""The leakage study as one picture: how much each arm gains when the test speakers are also in training."""
 
+from typing import Any
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -10,9 +13,9 @@ HONEST, LEAKING, ARROW = figures.COLOURS[1], figures.COLOURS[2], figures.COLOURS
 
 
 @figures.styled
-def picture(apart, random):
-    """UA of each arm with speakers apart and under a random split, and an arrow with the difference from one to the
-    other, from the `details` of both runs."""
+def picture(apart: study_tables.Details, random: study_tables.Details) -> Figure:
+    """Draw the UA of each arm with speakers apart and under a random split, and an arrow with the difference, from the
+    `details` of both runs."""
     pairs = study_tables.inflation(apart, random)
     figure = Figure(figsize=(figures.WIDTH, 1.9 + 0.7 * len(pairs)), layout="constrained")
     axes = figure.subplots()
@@ -24,20 +27,20 @@ def picture(apart, random):
     axes.set_xlabel("emotions recognised (UA: mean recall over emotions)")
     axes.grid(axis="x")
     for row, (honest, leaking) in enumerate(pairs.values()):
-        _side(axes, honest, row, HONEST, "o", "test speakers never heard before: honest")
-        _side(axes, leaking, row, LEAKING, "D", "test speakers were in training: leaks")
-        _arrow(axes, honest["value"], leaking["value"], row - 0.25, ": test speakers were in training" * (row == 0))
+        _side(axes, honest, row, HONEST, "o", "unseen test speakers: honest")
+        _side(axes, leaking, row, LEAKING, "D", "test speakers also in training: leaks")
+        _arrow(axes, honest["value"], leaking["value"], row - 0.25, ": test speakers also in training" * (row == 0))
     figures.legend(axes)
     return figures.titled(
         figure,
         "The same models, the same clips: a random split flatters, speakers apart is honest",
         f"Bars: 95 % intervals over speakers; chance {100 / len(apart['emotions']):.1f} %. {apart['clips']:,} clips of "
         f"{apart['speakers']} speakers. A random split puts other clips of the test speakers into training: the model "
-        "then knows their voices, as it will not know those of new people.",
+        "learns their voices, which it cannot do for new people.",
     )
 
 
-def _side(axes, estimate, row, colour, marker, label):
+def _side(axes: Axes, estimate: dict[str, Any], row: int, colour: str, marker: str, label: str) -> None:
     figures.interval(axes, estimate, row, colour, marker, size=9, width=2, label=label, horizontal=True)
     axes.annotate(
         f"{100 * estimate['value']:.1f}",
@@ -51,7 +54,7 @@ def _side(axes, estimate, row, colour, marker, label):
     )
 
 
-def _arrow(axes, start, end, height, why):
+def _arrow(axes: Axes, start: float, end: float, height: float, reason: str) -> None:
     axes.annotate(
         "",
         (end, height),
@@ -59,7 +62,7 @@ def _arrow(axes, start, end, height, why):
         arrowprops={"arrowstyle": "-|>", "color": ARROW, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0},
     )
     axes.annotate(
-        f"{100 * (end - start):+.0f} points{why}",
+        f"{100 * (end - start):+.0f} points{reason}",
         ((start + end) / 2, height),
         xytext=(0, 5),
         textcoords="offset points",

@@ -1,4 +1,4 @@
-"""docs/licences.md: the licences of the packages that the project uses directly, and of the corpora.
+"""Write docs/licences.md: the licences of the packages that the project uses directly, and of the corpora.
 
 `python -m scripts.licences`
 """
@@ -21,25 +21,25 @@ CORPORA = """| corpus | licence |
 """
 
 
-def packages():
-    """The names in requirements.in."""
+def packages() -> list[str]:
+    """Return the names in requirements.in."""
     lines = Path("requirements.in").read_text().splitlines()
     return [re.split(r"[\[=<>;]", line)[0] for line in lines if line and not line.startswith("#")]
 
 
-def licence(package):
-    """By its SPDX expression, its classifiers, or the first words of its text."""
+def licence(package: str) -> str:
+    """Return a package's licence: its SPDX expression, its classifiers, or the first line of its licence text."""
     if package in UNDECLARED:
         return UNDECLARED[package]
-    facts = metadata(package)
-    classified = [
-        entry.rpartition(" :: ")[2] for entry in facts.get_all("Classifier") or [] if entry.startswith("License :: OSI")
-    ]
-    written = (facts.get("License") or "").partition("\n")[0]
-    return facts.get("License-Expression") or ", ".join(classified) or written or "undeclared"
+    declared = metadata(package)
+    classifiers = [entry for entry in declared.get_all("Classifier") or [] if entry.startswith("License :: OSI")]
+    classified = ", ".join(entry.rpartition(" :: ")[2] for entry in classifiers)
+    written = (declared.get("License") or "").partition("\n")[0]
+    return declared.get("License-Expression") or classified or written or "undeclared"
 
 
-def text():
+def text() -> str:
+    """Return the content of docs/licences.md."""
     rows = "".join(f"| {package} | {licence(package)} |\n" for package in packages())
     return (
         "# Licences\n\nThe code of this repository: MIT, see LICENSE. What is derived from RAVDESS (mels, models, "

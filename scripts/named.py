@@ -1,31 +1,153 @@
-"""Named experiments: files of overrides of params.yaml, experiments/NAME.yaml, run by DVC beside the workspace."""
+"""Named experiments: the files of experiments/, and their runs by DVC next to the workspace.
+
+A file holds what an experiment is for and what it changes in params.yaml. Experiments are the files at the top of
+experiments/ and those in study/ and replications/; ablations, in ablations/, compare candidates on validation speakers.
+"""
 
 import json
 import os
 import subprocess
 import sys
-from functools import reduce
 from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import Field, ValidationError
 
 from scripts.overrides import flattened, merged
 from ser.core.errors import InputError
+from ser.core.params import Config
 
-HERE = Path(__file__).parents[1] / "experiments"
-
-
-def changes_of(name, overrides):
-    """What experiments/NAME.yaml changes in params.yaml, and after it a list of overrides as nested dicts."""
-    return reduce(merged, overrides, yaml.safe_load((HERE / f"{name}.yaml").read_text()))
+FOLDER = Path(__file__).parents[1] / "experiments"
 
 
-def run(name, changes, *stages):
-    """Run the graph, or no more of it than the named stages need, with `changes` to params.yaml, as a DVC experiment
-    of that name beside the workspace. An earlier one of the name makes way; what it shares with this one comes back
+class Published(Config):
+    """A published result under the same protocol, in per cent; None where the source does not give one."""
+
+    system: str
+    ua: float | None
+    wa: float | None
+    source: str
+
+
+class Member(Config):
+    """One experiment of a series."""
+
+    title: str
+    changes: dict[str, Any]
+
+
+class Experiment(Config):
+    """An experiment, or a series of them, one per member."""
+
+    title: str
+    question: str
+    hours: float | None  # on 2 CPU cores, per member of a series; None: not timed
+    expected: str | None  # what was expected or published before the run; None: nothing
+    goal: float | None = None  # UA of the best arm in per cent, set before the study
+    published: list[Published] = Field(default=[])
+    changes: dict[str, Any]  # of params.yaml
+    members: dict[str, Member] = Field(default={})  # of a series: they change params.yaml further
+
+
+class Replication(Experiment):
+    """The recipe of a published project under this repository's evaluation."""
+
+    authors: str | None  # None: the project names none
+    link: str | None
+    reproduces: str
+    differences: str  # what is done differently here, and why
+
+
+class Ablation(Config):
+    """A question that validation speakers settle."""
+
+    title: str
+    question: str
+    hours: float | None  # on 2 CPU cores, of all candidates; None: not timed
+    arm: str  # the arm whose training is measured
+    given: dict[str, Any] = Field(default={})  # changes of params.yaml for every candidate
+    candidates: dict[str, dict[str, Any]]  # {label: further changes of params.yaml}
+
+
+# The run of params.yaml as it is, which has no file in experiments/.
+DEFAULT = Experiment(
+    title="Both corpora, six emotions, speakers apart",
+    question="How much does synthetic speech improve speech emotion recognition?",
+    hours=2.0,
+    expected=None,
+    goal=80.0,
+    changes={},
+)
+Kind = TypeVar("Kind", bound=Config)
+
+
+def experiments() -> dict[str, Experiment]:
+    """Return every experiment that can be run, by name; those of a series under the names of its members."""
+    files = [*_paths("."), *_paths("study"), *_paths("replications")]
+    runnable: dict[str, Experiment] = {}
+    for path in files:
+        experiment = load(path, Replication if path.parent.name == "replications" else Experiment)
+        runnable |= members(experiment) or {path.stem: experiment}
+    return runnable
+
+
+def study() -> dict[str, Experiment]:
+    """Return the experiments and series of the study, by the names of their files."""
+    return {path.stem: load(path, Experiment) for path in _paths("study")}
+
+
+def with_goal() -> dict[str, Experiment]:
+    """Return the default run and the experiments of the study that a goal was set for, by name."""
+    return {"default": DEFAULT} | {name: experiment for name, experiment in study().items() if experiment.goal}
+
+
+def ablations() -> dict[str, Ablation]:
+    """Return every ablation by name."""
+    return {path.stem: load(path, Ablation) for path in _paths("ablations")}
+
+
+def members(series: Experiment) -> dict[str, Experiment]:
+    """Return the experiments of a series by name; none where it has no members."""
+    return {
+        name: series.model_copy(
+            update={"title": member.title, "changes": merged(series.changes, member.changes), "members": {}}
+        )
+        for name, member in series.members.items()
+    }
+
+
+def _paths(folder: str) -> list[Path]:
+    return sorted((FOLDER / folder).glob("*.yaml"))
+
+
+def load(path: Path, kind: type[Kind]) -> Kind:
+    """Return the content of a file of experiments/; raises InputError naming the file and the key that is wrong."""
+    name = path.relative_to(FOLDER.parent)
+    try:
+        return kind.model_validate(yaml.safe_load(path.read_bytes()))
+    except yaml.YAMLError as error:
+        raise InputError(f"{name} is not valid YAML: {error}") from None
+    except ValidationError as error:
+        raise InputError(f"{name}: " + "; ".join(_describe(problem, kind) for problem in error.errors())) from None
+
+
+def _describe(problem: Any, kind: type[Config]) -> str:
+    key = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        known = f"; known are {', '.join(kind.model_fields)}" if len(problem["loc"]) == 1 else ""
+        return f"unknown key `{key}`{known}"
+    if problem["type"] == "missing":
+        return f"key `{key}` is missing"
+    return f"key `{key}`: {problem['msg']}"
+
+
+def run(name: str, changes: dict[str, Any], *stages: str) -> None:
+    """Run the graph, or only what the named stages need, with `changes` to params.yaml, as a DVC experiment of that
+    name next to the workspace. An earlier experiment of that name is removed; what it shares with this one comes back
     from DVC's run cache.
 
-    Raises InputError where Git has a branch or a tag of the name, which DVC would read in the experiment's place.
+    Raises InputError where Git has a branch or a tag of that name, which DVC would read in place of the experiment.
     """
     for kind in ("heads", "tags"):
         if not subprocess.run(["git", "show-ref", "--quiet", "--verify", f"refs/{kind}/{name}"]).returncode:
@@ -35,7 +157,7 @@ def run(name, changes, *stages):
     subprocess.run([*dvc_command, "remove", "--quiet", name], stderr=subprocess.DEVNULL)
     command = [*dvc_command, "run", "--temp", "--name", name, *stages]
     for key, value in flattened(changes):
-        command += ["-S", f"{key}={json.dumps(value)}"]
-    done = subprocess.run(command, env=environment)
-    if done.returncode:
-        sys.exit(done.returncode)
+        command += ["-S", f"++{key}={json.dumps(value)}"]  # ++: policies in params.yaml leave out knobs that are off
+    completed = subprocess.run(command, env=environment)
+    if completed.returncode:
+        sys.exit(completed.returncode)

@@ -1,19 +1,21 @@
 """Overrides of params.yaml, as nested dicts."""
 
 import argparse
+from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
 
-def merged(values, changes):
-    """`values` with `changes` in place of what they name; lists and plain values are replaced as a whole."""
+def merged(values: Any, changes: Any) -> Any:
+    """Return `values` with `changes` in place of what they name; lists and plain values are replaced as a whole."""
     if not (isinstance(values, dict) and isinstance(changes, dict)):
         return changes
     return values | {key: merged(values.get(key), change) for key, change in changes.items()}
 
 
-def override(text):
-    """`a.b=value` as nested dicts, its value read as YAML."""
+def override(text: str) -> dict[str, Any]:
+    """Return `a.b=value` as nested dicts, its value read as YAML."""
     key, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r}: expected KEY=VALUE")
@@ -26,8 +28,8 @@ def override(text):
     return change
 
 
-def flattened(changes, prefix=""):
-    """Pairs of a dotted key and its value."""
+def flattened(changes: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield pairs of a dotted key and its value."""
     for key, value in changes.items():
         if isinstance(value, dict):
             yield from flattened(value, f"{prefix}{key}.")

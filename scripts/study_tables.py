@@ -1,111 +1,109 @@
-"""Tables of the study as Markdown, from what `scores.compare` found; UA in per cent, differences in points of UA."""
+"""Tables of the study as Markdown, from the `details` of runs; UA in per cent, differences in points of UA.
 
+`details` is what metrics/details.json holds of a run (ser/evaluation/statistics.py).
+"""
+
+import math
 from statistics import mean, stdev
+from typing import Any, NamedTuple
 
+from scripts.named import Experiment
 from ser.evaluation.statistics import REFERENCES, comparisons, holm
 from ser.reporting import tables
 
-# UA and WA in per cent: {(setting, name of our run of it): [(system, UA, WA), ...]}. ResNet-152: Mansouri, Ghaffary &
-# Harimi, J AI & Data Mining 10(4), 2022, whose abstract gives an accuracy. EmoBox: Ma et al., arXiv 2406.07162.
-# ResLSTM-SA: Krasnoproshin & Vashkevich, arXiv 2606.03359.
-PUBLISHED = {
-    ("EmoDB, seven emotions, one speaker left out at a time", "emodb_seven"): [
-        ("ResNet-152 from ImageNet on spectrograms, Mansouri et al.", None, 88.97),
-    ],
-    ("RAVDESS, eight emotions, actors apart", "ravdess_eight"): [
-        ("Whisper-large-v3, frozen, EmoBox", 75.3, None),
-        ("WavLM-large, frozen, EmoBox", 72.0, None),
-        ("HuBERT-large, frozen, EmoBox", 70.0, None),
-        ("ResLSTM-SA, five folds, mean", 62.3, None),
-        ("wav2vec2-base, frozen, EmoBox", 54.3, None),
-    ],
-    ("both corpora, six emotions, speakers apart", "default"): [],
-    ("both corpora, six emotions, random split (leaks)", "random_split"): [],
-}
-# Aimed for before the study: UA of the best arm in per cent, by the name of our run; gain in UA of the best generator
-# of the default run over another arm, in points.
-AIMS = {"default": 80.0, "emodb_seven": 89.0, "ravdess_eight": 72.0, "random_split": 94.4}
-GAINS = {"baseline": 5.0, "masked": 2.0}
+Details = dict[str, Any]
+# Goals set before the study: gain in UA of the best generator of the default run over another arm, in points.
+GAINS = {"baseline": 5.0, "augmented": 2.0}
 
 
-def detectable(difference):
-    """The smallest true difference that a two-sided test at 5 % finds with a power of 80 %: (1.96 + 0.84) standard
-    errors, the standard error being the width of the 95 % interval / 3.92. In the unit of the interval; None without
-    one. It takes the difference as normal and counts no correction for several arms.
+class Planned(NamedTuple):
+    """An experiment or ablation that can be run."""
+
+    title: str
+    hours: float | None  # on 2 CPU cores; None: not timed
+    command: str
+
+
+def detectable(difference: dict[str, float | None]) -> float | None:
+    """Return the smallest true difference that a two-sided test at 5 % detects with a power of 80 %: (1.96 + 0.84)
+    standard errors, where the standard error is the width of the 95 % interval / 3.92. It has the unit of the interval
+    and is None without one. It assumes a normal distribution and ignores the correction for several arms.
 
     Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988.
     """
-    if difference["low"] is None:
-        return None
-    return (1.96 + 0.84) * (difference["high"] - difference["low"]) / 3.92
+    low, high = difference["low"], difference["high"]
+    return None if low is None or high is None else (1.96 + 0.84) * (high - low) / 3.92
 
 
-def differences(details):
-    """Every arm against baseline and against masked."""
+def differences(details: Details) -> str:
+    """Return the differences of every arm from each reference arm."""
     rows = [["arm", "against", "difference in UA", "p, corrected", "smallest detectable gain"]]
     for reference, others in comparisons(list(details["arms"])).items():
         for arm in others:
-            found = details["arms"][arm]["against"][reference]
-            smallest = detectable(found["ua"])
+            difference = details["arms"][arm]["against"][reference]
+            smallest = detectable(difference["ua"])
             rows.append(
                 [
                     arm,
                     reference,
-                    tables.percent(found["ua"], "+"),
-                    tables.p_value(found["p_corrected"]),
+                    tables.percent(difference["ua"], "+"),
+                    tables.p_value(difference["p_corrected"]),
                     "" if smallest is None else f"{100 * smallest:.1f}",
                 ]
             )
     return tables.markdown(rows)
 
 
-def corpora(details):
-    """UA of each arm on each corpus, and its differences from baseline and from masked there."""
+def corpora(details: Details) -> str:
+    """Return the UA of each arm on each corpus, and its differences from the reference arms there."""
     references = list(comparisons(list(details["arms"])))
     titles = [f"vs {reference}" for reference in references]
     rows = [["arm", *(title for corpus in details["corpora"] for title in (f"{corpus} UA", *titles))]]
-    for arm, figures in details["arms"].items():
+    for arm, metrics in details["arms"].items():
         row = [arm]
         for corpus in details["corpora"]:
-            row.append(tables.percent(figures["corpora"][corpus]["ua"]))
+            row.append(tables.percent(metrics["corpora"][corpus]["ua"]))
             for reference in references:
-                against = figures["against"].get(reference)
+                against = metrics["against"].get(reference)
                 row.append(tables.percent(against["corpora"][corpus]["ua"], "+") if against else "")
         rows.append(row)
     return tables.markdown(rows)
 
 
-def recalls(details):
-    """Recall of each emotion by arm, in per cent."""
+def recalls(details: Details) -> str:
+    """Return the recall of each emotion by arm, in per cent."""
     rows = [
-        [arm, *(tables.percent(figures["overall"]["recall"][emotion]) for emotion in details["emotions"])]
-        for arm, figures in details["arms"].items()
+        [arm, *(tables.percent(metrics["overall"]["recall"][emotion]) for emotion in details["emotions"])]
+        for arm, metrics in details["arms"].items()
     ]
     return tables.markdown([["arm", *details["emotions"]], *rows])
 
 
-def run(details):
-    """All of one experiment: its arms, each corpus where there are several, each emotion."""
+def run(details: Details) -> str:
+    """Return all tables of one experiment: its arms, each corpus where there are several, each emotion."""
     parts = [tables.table(details), corpora(details) if len(details["corpora"]) > 1 else "", recalls(details)]
     return "\n\n".join(filter(None, parts))
 
 
-def enhanced(details):
-    """Test clips under the source paper's enhancement, with what that means below."""
+def enhanced(details: Details) -> str:
+    """Return the table of test clips under the source paper's enhancement, with a note on what it means."""
     return f"{tables.table(details['enhanced'])}\n\n{tables.ENHANCED_NOTE}"
 
 
-def inflation(apart, random):
-    """{arm: (UA with speakers apart, UA under a random split)} of the arms of both, estimates with intervals."""
+def inflation(apart: Details, random: Details) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
+    """Return {arm: (UA with speakers apart, UA under a random split)} of the arms that both runs have.
+
+    Each UA is an estimate with an interval.
+    """
     return {
-        arm: (figures["overall"]["ua"], random["arms"][arm]["overall"]["ua"])
-        for arm, figures in apart["arms"].items()
+        arm: (metrics["overall"]["ua"], random["arms"][arm]["overall"]["ua"])
+        for arm, metrics in apart["arms"].items()
         if arm in random["arms"]
     }
 
 
-def leakage(apart, random):
-    """What a random split adds to the UA of each arm."""
+def leakage(apart: Details, random: Details) -> str:
+    """Return how much a random split adds to the UA of each arm."""
     rows = [
         [arm, tables.percent(honest), tables.percent(leaking), f"{100 * (leaking['value'] - honest['value']):+.1f}"]
         for arm, (honest, leaking) in inflation(apart, random).items()
@@ -113,133 +111,145 @@ def leakage(apart, random):
     return tables.markdown([["arm", "UA, speakers apart", "UA, random split (leaks)", "inflation"], *rows])
 
 
-def published(runs, functionals):
-    """Published figures beside ours, setting by setting, from `{name: details}` of those of our runs that there are and
-    `{name: details}` of what functionals reach on their folds."""
+def published(settings: dict[str, Experiment], runs: dict[str, Details], opensmile_svm: dict[str, Details]) -> str:
+    """Return published results next to ours.
+
+    `settings` has the experiments to show, `runs` the details of those that were run, and `opensmile_svm` those of an
+    SVM on openSMILE features on the same folds.
+    """
     rows = [["setting", "system", "UA", "WA"]]
-    for (setting, name), systems in PUBLISHED.items():
-        rows += [
-            [setting, system, *("" if figure is None else str(figure) for figure in figures)]
-            for system, *figures in systems
-        ]
-        ours = {f"**ours, {arm}**": figures for arm, figures in _ours(runs[name]).items()} if name in runs else {}
-        if name in functionals:
-            machine = functionals[name]["arms"]["functionals"]["overall"]
-            ours = {"openSMILE's ComParE 2016 and an SVM, on our folds": machine} | ours
-        for system, figures in ours.items():
-            rows.append([setting, system, tables.percent(figures["ua"]), tables.percent(figures["wa"])])
+    for name, setting in settings.items():
+        for other in setting.published:
+            rows.append([setting.title, other.system, *("" if x is None else str(x) for x in (other.ua, other.wa))])
+        ours = {f"**ours, {arm}**": metrics for arm, metrics in _ours(runs[name]).items()} if name in runs else {}
+        if name in opensmile_svm:
+            handcrafted = opensmile_svm[name]["arms"]["opensmile_svm"]["overall"]
+            ours = {"openSMILE's ComParE 2016 and an SVM, on our folds": handcrafted} | ours
+        for system, metrics in ours.items():
+            rows.append([setting.title, system, tables.percent(metrics["ua"]), tables.percent(metrics["wa"])])
     return tables.markdown(rows)
 
 
-def _ours(details):
-    """Overall figures of the baseline and of the other arm with the highest UA."""
+def _ours(details: Details) -> dict[str, Any]:
+    """Return the overall metrics of the baseline and of the other arm with the highest UA."""
     others = [arm for arm in details["arms"] if arm != "baseline"]
-    found = {"baseline": details["arms"]["baseline"]["overall"]}
+    overall = {"baseline": details["arms"]["baseline"]["overall"]}
     if others:
         best = _highest(details, others)
-        found[f"{best} (highest of {len(others)} other arms)"] = details["arms"][best]["overall"]
-    return found
+        overall[f"{best} (highest of {len(others)} other arms)"] = details["arms"][best]["overall"]
+    return overall
 
 
-def _highest(details, arms):
+def _highest(details: Details, arms: list[str]) -> str:
     return max(arms, key=lambda arm: details["arms"][arm]["overall"]["ua"]["value"])
 
 
-def goals(runs):
-    """What was aimed for and what was reached, from `{name: details}` of those of our runs that there are."""
+def goals(settings: dict[str, Experiment], runs: dict[str, Details]) -> str:
+    """Return the goals and what was reached.
+
+    `settings` has the experiments with a goal, `runs` the details of those that were run, the default run among them.
+    """
     rows = [["goal", "aimed for", "reached", "arm", "distance"]]
-    settings = {name: setting for setting, name in PUBLISHED}
-    for name, aim in AIMS.items():
+    for name, setting in settings.items():
+        goal = setting.goal
         if name not in runs:
-            rows.append([f"UA: {settings[name]}", f"{aim:.1f}", "not run yet", "", ""])
+            rows.append([f"UA: {setting.title}", f"{goal:.1f}", "not run yet", "", ""])
             continue
-        best = _highest(runs[name], runs[name]["arms"])
+        best = _highest(runs[name], list(runs[name]["arms"]))
         ua = runs[name]["arms"][best]["overall"]["ua"]
-        distance = f"{100 * ua['value'] - aim:+.1f}"
-        rows.append([f"UA: {settings[name]}", f"{aim:.1f}", tables.percent(ua), best, distance])
+        distance = f"{100 * ua['value'] - goal:+.1f}"
+        rows.append([f"UA: {setting.title}", f"{goal:.1f}", tables.percent(ua), best, distance])
     default = runs["default"]
-    generators = [arm for arm in default["arms"] if arm not in REFERENCES]
-    for reference, aim in GAINS.items():
+    generators = list(default["quality"])
+    for reference, gain in GAINS.items():
         if not generators or reference not in default["arms"]:
             continue
         best = _highest(default, generators)
-        gain = default["arms"][best]["against"][reference]["ua"]
+        reached = default["arms"][best]["against"][reference]["ua"]
         rows.append(
             [
                 f"gain in UA of a generator over {reference}",
-                f"{aim:+.1f}",
-                tables.percent(gain, "+"),
+                f"{gain:+.1f}",
+                tables.percent(reached, "+"),
                 best,
-                f"{100 * gain['value'] - aim:+.1f}",
+                f"{100 * reached['value'] - gain:+.1f}",
             ]
         )
     return tables.markdown(rows)
 
 
-def series(members):
-    """Amount against gain, from `{amount in per cent: details}`: each generator that every member has, beside masked,
-    which has the same augmentation. p values are corrected over the rows."""
-    generators = [arm for arm in next(iter(members.values()))["arms"] if arm not in REFERENCES]
-    shared = [arm for arm in generators if all(arm in details["arms"] for details in members.values())]
+def series(members: dict[int, Details]) -> str:
+    """Return amount against gain, from `{amount in per cent: details}`: each generator that every member has, compared
+    with `augmented`, which has the same augmentation. p values are corrected over the rows."""
+    shared = [
+        arm
+        for arm in next(iter(members.values()))["quality"]
+        if all(arm in details["arms"] for details in members.values())
+    ]
     pairs = [(amount, details["arms"], arm) for amount, details in members.items() for arm in shared]
-    corrected = holm([arms[arm]["against"]["masked"]["p"] for _, arms, arm in pairs])
-    rows = [["amount", "UA baseline", "UA masked", "generator", "its UA", "UA vs masked", "p, corrected"]]
+    corrected = holm([arms[arm]["against"]["augmented"]["p"] for _, arms, arm in pairs])
+    rows = [["amount", "UA baseline", "UA augmented", "generator", "its UA", "UA vs augmented", "p, corrected"]]
     for (amount, arms, arm), p in zip(pairs, corrected, strict=True):
         uas = {name: tables.percent(arms[name]["overall"]["ua"]) for name in (*REFERENCES, arm)}
         rows.append(
             [
                 f"{amount} %",
                 uas["baseline"],
-                uas["masked"],
+                uas["augmented"],
                 arm,
                 uas[arm],
-                tables.percent(arms[arm]["against"]["masked"]["ua"], "+"),
+                tables.percent(arms[arm]["against"]["augmented"]["ua"], "+"),
                 tables.p_value(p),
             ]
         )
     return tables.markdown(rows)
 
 
-def choice(made):
-    """What validation speakers said about each candidate: mean UA, and the difference from the first candidate with
-    its standard error over pairs of a (repeat, fold)."""
-    candidates = list(made["candidates"].items())
+def ablation(results: dict[str, Any]) -> str:
+    """Return the UA of each candidate on validation speakers.
+
+    Its mean, and the difference from the first candidate with the standard error over pairs of a (repeat, fold).
+    """
+    candidates = list(results["candidates"].items())
     first = candidates[0][1]["ua"]
     rows = [["candidate", "validation UA", "difference ± standard error", "epoch"]]
-    for label, found in candidates:
+    for label, candidate in candidates:
         rows.append(
             [
                 label,
-                f"{100 * mean(found['ua']):.1f}",
-                "" if found["ua"] is first else paired(found["ua"], first),
-                f"{mean(found['epoch']):.0f}",
+                f"{100 * mean(candidate['ua']):.1f}",
+                "" if candidate["ua"] is first else paired(candidate["ua"], first),
+                f"{mean(candidate['epoch']):.0f}",
             ]
         )
     return (
-        f"**{made['question']}** {made['protocol']}\n\n{tables.markdown(rows)}\n\n"
-        f"Means over {len(first)} trainings (repeats: {made['repeats']}) each; `{made['command']}`."
+        f"**{results['question']}** {results['protocol']}\n\n{tables.markdown(rows)}\n\n"
+        f"Means over {len(first)} trainings (repeats: {results['repeats']}) each; `{results['command']}`."
     )
 
 
-def paired(ours, theirs):
-    """The mean difference in points, with its standard error where there are several pairs."""
+def paired(ours: list[float], theirs: list[float]) -> str:
+    """Return the mean difference in points, with its standard error where there are several pairs."""
     gains = [100 * (one - other) for one, other in zip(ours, theirs, strict=True)]
-    error = f" ± {stdev(gains) / len(gains) ** 0.5:.1f}" if len(gains) > 1 else ""
+    error = f" ± {stdev(gains) / math.sqrt(len(gains)):.1f}" if len(gains) > 1 else ""
     return f"{mean(gains):+z.1f}{error}"
 
 
-def other_settings(runs):
-    """What was run with other settings than it would have now, from `{run: {key: (value then, value now)}}`."""
+def other_settings(runs: dict[str, dict[str, tuple[Any, Any]]]) -> str:
+    """Return what has changed since experiments were run, from `{experiment: {key: (value then, value now)}}`."""
     rows = [[run, f"`{key}`", str(then), str(now)] for run, keys in runs.items() for key, (then, now) in keys.items()]
     if not rows:
-        return "All was run with the settings that `params.yaml` and `experiments/` have now."
+        return "All experiments were run with the settings that `params.yaml` and `experiments/` have now."
     return tables.markdown([["experiment", "setting", "when it was run", "now"], *rows])
 
 
-def missing(parts):
-    """What was not run, from `{name: (what, hours on 2 cores, command)}`."""
+def missing(parts: dict[str, Planned]) -> str:
+    """Return what was not run yet, by name."""
     if not parts:
         return "Everything was run."
-    rows = [[name, what, f"`{command}`", f"{hours:g}"] for name, (what, hours, command) in parts.items()]
-    rows.append(["**all**", "", "", f"{sum(hours for _, hours, _ in parts.values()):.1f}"])
+    rows = [
+        [name, part.title, f"`{part.command}`", "not timed" if part.hours is None else f"{part.hours:g}"]
+        for name, part in parts.items()
+    ]
+    rows.append(["**all**", "", "", f"{sum(part.hours or 0 for part in parts.values()):.1f}"])
     return tables.markdown([["part", "what", "command", "hours on 2 cores"], *rows])

@@ -1,5 +1,5 @@
-"""Label sets by params alone, from the split to the pictures: one corpus alone, emotions that one corpus alone holds,
-and emotions that some test and validation parts lack."""
+"""Label sets by params alone, from the split to the pictures: a single corpus, emotions that only one corpus has, and
+emotions that some test and validation parts lack."""
 
 import json
 from itertools import product
@@ -45,8 +45,8 @@ def change(changes):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Makes a project in the working folder with some corpora of four speakers each, the first of whom says nothing but
-    their corpus's first three emotions; a function of the corpora and `emotions`."""
+    """Returns a function of corpora and `emotions` that makes a project in the working folder: every corpus has four
+    speakers, the first of whom has only the corpus's first three emotions."""
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
     Path("params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
@@ -74,18 +74,18 @@ def test_a_label_set(corpora, emotions, project):
     for stage, arguments in ((split, []), (train, ["baseline"]), (embed, []), (compare, [])):
         stage.main(*arguments)
 
-    chosen = table[table["emotion"].isin(emotions)]
+    selected = table[table["emotion"].isin(emotions)]
     predicted = pd.read_csv("metrics/predictions/baseline.csv")
-    assert sorted(predicted["clip"]) == sorted(chosen["clip"])
+    assert sorted(predicted["clip"]) == sorted(selected["clip"])
     assert set(predicted.columns) >= set(emotions)
     details = json.loads(Path("metrics/details.json").read_text())
-    figures = details["arms"]["baseline"]
-    assert figures["overall"]["recall"].keys() == set(emotions)
-    assert figures["overall"]["ua"]["value"] == pytest.approx(
+    metrics = details["arms"]["baseline"]
+    assert metrics["overall"]["recall"].keys() == set(emotions)
+    assert metrics["overall"]["ua"]["value"] == pytest.approx(
         balanced_accuracy_score(predicted["emotion"], predicted["predicted"]), abs=1e-6
     )
     for corpus in corpora:
-        assert figures["corpora"][corpus]["recall"].keys() == set(emotions) & set(HELD[corpus])
+        assert metrics["corpora"][corpus]["recall"].keys() == set(emotions) & set(HELD[corpus])
     assert json.loads(Path("data/embeddings.json").read_text())["emotions"] == emotions
     for fold in load_dataset(emotions, "speaker").folds:
         centroids = checkpoints.load("data/embeddings", fold)["centroids"]

@@ -1,4 +1,4 @@
-"""Every experiment that reproduces a seed or the paper runs from end to end on the demo corpus, at a reduced size."""
+"""Every replication of a published project runs from end to end on the demo corpus, at a reduced size."""
 
 import importlib
 import json
@@ -8,29 +8,28 @@ from pathlib import Path
 import networkx
 import pandas as pd
 import pytest
-import yaml
 from dvc.repo import Repo
 
-from scripts.named import HERE
+from scripts import named
 from scripts.overrides import merged
 from ser.core import params
 from ser.corpora import demo
 from tests.helpers.project import ROOT, change, copy_of_the_repository
 
-NAMES = sorted(path.stem for path in [*HERE.glob("seed_*.yaml"), *HERE.glob("paper.yaml")])
-TINY = yaml.safe_load((HERE / "tiny.yaml").read_text())
+EXPERIMENTS = named.experiments()
+REPLICATIONS = sorted(path.stem for path in (named.FOLDER / "replications").glob("*.yaml"))
 SHARED = "download", "catalogue"
 
 
 def reduced(name):
-    """params.yaml with the experiment's choices at the sizes of experiments/tiny.yaml, on the demo corpus.
+    """params.yaml with what the replication changes, at the sizes of experiments/tiny.yaml, on the demo corpus.
 
-    Two choices cannot be tried there: the demo speaks the six common emotions alone, so boredom, calm and surprise are
-    left out (tests/test_label_sets.py has them), and ImageNet weights are not fetched.
+    Two changes cannot be tried there: the demo has only the six common emotions, so boredom, calm and surprise are left
+    out (tests/integration/test_label_sets.py has them), and ImageNet weights are not fetched.
     """
-    full = merged(params.load(ROOT / "params.yaml"), yaml.safe_load((HERE / f"{name}.yaml").read_text()))
-    choices = {
-        "study": {key: full["study"][key] for key in ("arms", "generators", "enhanced")},
+    full = merged(params.load(ROOT / "params.yaml"), EXPERIMENTS[name].changes)
+    kept = {
+        "study": {key: full["study"][key] for key in ("arms", "generators", "enhanced", "build_on")},
         "emotions": [emotion for emotion in full["emotions"] if emotion in demo.EMOTIONS],
         "classifier": {
             "arch": full["classifier"]["arch"],
@@ -39,7 +38,7 @@ def reduced(name):
         },
         "training": {"epochs": 1},
     }
-    return merged(merged(full, TINY), choices)
+    return merged(merged(full, EXPERIMENTS["tiny"].changes), kept)
 
 
 def run(project, wanted):
@@ -72,8 +71,8 @@ def project(spoken, tmp_path, monkeypatch):
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_named_experiment_runs(name, project):
+@pytest.mark.parametrize("name", REPLICATIONS)
+def test_a_replication_runs(name, project):
     settings = reduced(name)
     change(project, settings)
     run(project, lambda stage: not stage.startswith(SHARED))

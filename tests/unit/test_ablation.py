@@ -1,4 +1,4 @@
-"""Choices by validation speakers: what is run, what is read of it and what is kept."""
+"""Ablations on validation speakers: what is run, what is read of it and what is kept."""
 
 import io
 import json
@@ -12,52 +12,57 @@ import pandas as pd
 import pytest
 import yaml
 
-from scripts import ablation
+from scripts import ablation, named, validation
 from scripts.overrides import merged
 from ser import schema
 from ser.core import params
 from ser.core.errors import InputError
 from tests.helpers.project import ROOT
-from tests.unit.test_loop import fit
+from tests.helpers.toy_training import train
 
 COMMITTED = params.load(ROOT / "params.yaml")
-CHOICE = """# Which network?
-arm: baseline
-given:
-  training:
-    epochs: 3
-candidates:
-  large:
-    classifier:
-      arch: resnet50
-  small:
-    classifier:
-      arch: cnn
-"""
+ABLATIONS = named.ablations()
+NETWORK = named.Ablation(
+    title="Network",
+    question="Which network?",
+    hours=None,
+    arm="baseline",
+    given={"training": {"epochs": 3}},
+    candidates={"large": {"classifier": {"arch": "resnet50"}}, "small": {"classifier": {"arch": "cnn"}}},
+)
 
 
 def curves(*rows):
     return pd.DataFrame(rows, columns=["repeat", "fold", "epoch", "validation_loss", "validation_ua"])
 
 
-@pytest.mark.parametrize("path", sorted(ablation.CHOICES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_choice_asks_one_question_and_every_candidate_is_valid(path):
-    text = path.read_text()
-    choice = yaml.safe_load(text)
-    assert text.startswith("# ") and text.split("\n")[0].endswith("?") and "#" not in text[1:]
-    assert choice.keys() - {"given"} == {"arm", "candidates"} and len(choice["candidates"]) > 1
-    wholes = [merged(COMMITTED, merged(choice.get("given", {}), changes)) for changes in choice["candidates"].values()]
-    for whole in wholes:
-        schema.check(whole)
-        assert ablation.training_stage(choice["arm"], whole["study"])
-    assert all(wholes.count(whole) == 1 for whole in wholes)
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_ablation_asks_one_question_and_every_candidate_is_valid(name):
+    asked = ABLATIONS[name]
+    assert asked.title and asked.question.endswith("?") and asked.question.count("?") == 1
+    assert asked.hours > 0 and len(asked.candidates) > 1
+    settings = [merged(COMMITTED, merged(asked.given, changes)) for changes in asked.candidates.values()]
+    for candidate in settings:
+        schema.check(candidate)
+        assert ablation.training_stage(asked.arm, candidate["study"])
+    assert all(settings.count(candidate) == 1 for candidate in settings)
+
+
+def test_a_typo_in_an_ablation_is_refused_with_the_name_of_the_file(tmp_path, monkeypatch):
+    text = (named.FOLDER / "ablations/network.yaml").read_text()
+    path = tmp_path / "experiments/ablations/network.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text.replace("candidates:", "candidate:"))
+    monkeypatch.setattr(named, "FOLDER", tmp_path / "experiments")
+    with pytest.raises(InputError, match="^experiments/ablations/network.yaml: .*unknown key `candidate`; known are"):
+        named.ablations()
 
 
 @pytest.mark.parametrize("change", [{}, {"learning_rate": 0.002}, {"learning_rate": 0.5}, {"epochs": 12}])
-def test_the_epoch_is_the_one_that_training_chose(change):
-    _, epoch, history = fit(**change)
+def test_the_epoch_is_the_one_that_training_selected(change):
+    _, epoch, history = train(**change)
     table = pd.DataFrame(history).assign(epoch=range(1, len(history) + 1), repeat=0, fold=0)
-    assert ablation.chosen(table)["epoch"].tolist() == [epoch]
+    assert validation.selected_epochs(table)["epoch"].tolist() == [epoch]
 
 
 def test_ties_are_broken_as_in_training_in_every_fold():
@@ -72,61 +77,59 @@ def test_ties_are_broken_as_in_training_in_every_fold():
         (1, 0, 1, 0.1, 0.3),
         (1, 0, 2, 0.9, 0.8),
     )
-    best = ablation.chosen(table.sample(frac=1, random_state=0))
+    best = validation.selected_epochs(table.sample(frac=1, random_state=0))
     assert best[["repeat", "fold", "epoch"]].values.tolist() == [[0, 0, 3], [0, 1, 1], [1, 0, 2]]
     assert best["validation_ua"].tolist() == [0.7, 0.4, 0.8]
 
 
 def test_the_stage_that_trains_an_arm():
     study = {"arms": ["baseline", "masked"], "generators": ["gan"]}
-    assert [ablation.training_stage(arm, study) for arm in ("masked", "gan")] == ["train@masked", "retrain@gan"]
+    assert [ablation.training_stage(arm, study) for arm in ("masked", "gan")] == ["train@masked", "train_synthetic@gan"]
     with pytest.raises(InputError, match="key `arm`: vae is neither in `study.arms`"):
         ablation.training_stage("vae", study)
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder with params.yaml and the choice `network`; returns a dict to put the curves of each experiment into, and
-    the list of what was run and read."""
+    """A folder with params.yaml; returns a dict to put the curves of each experiment into, and the list of what was run
+    and read."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", "params.yaml")
-    Path("network.yaml").write_text(CHOICE)
-    monkeypatch.setattr(ablation, "CHOICES", tmp_path)
-    done, measured, ran = [], {}, {}
+    actions, measured, settings = [], {}, {}
 
     def run(name, changes, stage):
-        done.append(("run", name, changes, stage))
-        ran[name] = merged(params.load(), changes)
+        actions.append(("run", name, changes, stage))
+        settings[name] = merged(params.load(), changes)
 
     def read(path, rev):
         if path == "params.yaml":
-            return yaml.safe_dump(ran[rev])
-        done.append(("read", rev, path))
-        written = io.StringIO()
-        measured[rev].to_csv(written, index=False)
-        return written.getvalue()
+            return yaml.safe_dump(settings[rev])
+        actions.append(("read", rev, path))
+        table = io.StringIO()
+        measured[rev].to_csv(table, index=False)
+        return table.getvalue()
 
     monkeypatch.setattr(ablation.dvc.api, "read", read)
-    monkeypatch.setattr(ablation, "run", run)
-    return measured, done
+    monkeypatch.setattr(named, "run", run)
+    return measured, actions
 
 
 def kept():
-    return json.loads(Path("metrics/choices/network.json").read_text())
+    return json.loads(Path("metrics/ablations/network.json").read_text())
 
 
-def test_a_choice_reads_curves_alone_and_keeps_what_was_measured(project, capsys):
-    measured, done = project
-    measured["choice-network-1"] = curves((0, 0, 1, 0.9, 0.5), (0, 0, 2, 0.8, 0.6), (0, 1, 1, 0.9, 0.4))
-    measured["choice-network-2"] = curves((0, 0, 1, 0.9, 0.7), (0, 1, 1, 0.9, 0.3), (0, 1, 2, 0.9, 0.7))
-    ablation.choose("network")
+def test_an_ablation_reads_only_curves_and_keeps_what_was_measured(project, capsys):
+    measured, actions = project
+    measured["ablation-network-1"] = curves((0, 0, 1, 0.9, 0.5), (0, 0, 2, 0.8, 0.6), (0, 1, 1, 0.9, 0.4))
+    measured["ablation-network-2"] = curves((0, 0, 1, 0.9, 0.7), (0, 1, 1, 0.9, 0.3), (0, 1, 2, 0.9, 0.7))
+    ablation.measure("network", NETWORK)
     large, small = {"classifier": {"arch": "resnet50"}}, {"classifier": {"arch": "cnn"}}
     given = {"training": {"epochs": 3}}
-    assert done == [
-        ("run", "choice-network-1", given | large, "train@baseline"),
-        ("read", "choice-network-1", "metrics/curves/baseline.csv"),
-        ("run", "choice-network-2", given | small, "train@baseline"),
-        ("read", "choice-network-2", "metrics/curves/baseline.csv"),
+    assert actions == [
+        ("run", "ablation-network-1", given | large, "train@baseline"),
+        ("read", "ablation-network-1", "metrics/curves/baseline.csv"),
+        ("run", "ablation-network-2", given | small, "train@baseline"),
+        ("read", "ablation-network-2", "metrics/curves/baseline.csv"),
     ]
     assert kept() == {
         "question": "Which network?",
@@ -146,16 +149,16 @@ def test_a_choice_reads_curves_alone_and_keeps_what_was_measured(project, capsys
 def before_the_second(project, monkeypatch):
     """A function that takes what is to happen between the first candidate, which is measured, and the second."""
     measured, _ = project
-    measured["choice-network-1"] = curves((0, 0, 1, 0.9, 0.5), (0, 1, 1, 0.9, 0.4))
-    run = ablation.run
+    measured["ablation-network-1"] = curves((0, 0, 1, 0.9, 0.5), (0, 1, 1, 0.9, 0.4))
+    run = named.run
 
     def arrange(happens):
         def interfered(name, *arguments):
-            if name == "choice-network-2":
+            if name == "ablation-network-2":
                 happens()
             run(name, *arguments)
 
-        monkeypatch.setattr(ablation, "run", interfered)
+        monkeypatch.setattr(named, "run", interfered)
 
     return arrange
 
@@ -166,7 +169,7 @@ def test_what_was_measured_before_an_interruption_is_kept(before_the_second):
 
     before_the_second(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        ablation.choose("network")
+        ablation.measure("network", NETWORK)
     assert list(kept()["candidates"]) == ["large"]
 
 
@@ -176,16 +179,16 @@ def test_settings_that_change_between_candidates_spoil_the_comparison(before_the
 
     before_the_second(edit)
     with pytest.raises(InputError, match="params.yaml was changed while 'small' was measured"):
-        ablation.choose("network")
+        ablation.measure("network", NETWORK)
     assert list(kept()["candidates"]) == ["large"]
 
 
 def test_a_candidate_that_no_stage_would_accept_is_refused_before_any_runs(project):
-    _, done = project
-    Path("network.yaml").write_text(CHOICE.replace("arch: cnn", "arhc: cnn"))
+    _, actions = project
+    candidates = merged(NETWORK.candidates, {"small": {"classifier": {"arhc": "cnn"}}})
     with pytest.raises(InputError, match="unknown key `classifier.arhc`, did you mean `arch`?"):
-        ablation.choose("network")
-    assert not done and not Path("metrics").exists()
+        ablation.measure("network", NETWORK.model_copy(update={"candidates": candidates}))
+    assert not actions and not Path("metrics").exists()
 
 
 def test_the_error_is_of_paired_differences():
@@ -194,6 +197,7 @@ def test_the_error_is_of_paired_differences():
     assert ablation.line("second", candidates) == "second: UA 70.0, +10.0 ± 0.0"
 
 
-def test_the_command_knows_its_choices():
-    done = subprocess.run([sys.executable, "-m", "experiments.choose", "x"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and "'network'" in done.stderr
+def test_the_command_knows_its_ablations():
+    command = [sys.executable, "-m", "scripts.ablation", "x"]
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert completed.returncode == 2 and "'network'" in completed.stderr

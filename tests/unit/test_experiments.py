@@ -1,16 +1,18 @@
+"""Named experiments: their files, and how they are run."""
+
 import argparse
 import json
-import re
 import shutil
 import subprocess
 import sys
+from itertools import chain, pairwise
 from types import SimpleNamespace
 
 import pytest
-import yaml
+from dvc.utils.cli_parse import to_path_overrides
+from dvc.utils.hydra import apply_overrides
 
 from scripts import experiment, named
-from scripts.named import HERE, changes_of
 from scripts.overrides import flattened, merged, override
 from ser import schema
 from ser.core import params
@@ -18,25 +20,89 @@ from ser.core.errors import InputError
 from tests.helpers.project import ROOT
 
 COMMITTED = params.load(ROOT / "params.yaml")
+EXPERIMENTS = named.experiments()
+REPLICATIONS = sorted((named.FOLDER / "replications").glob("*.yaml"))
+WITHOUT_LINK = {"vae_latent_diffusion"}  # its material names neither authors nor an address
 
 
-@pytest.mark.parametrize("path", sorted(HERE.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_experiment_is_valid_and_says_what_it_is_for(path):
-    schema.check(merged(COMMITTED, yaml.safe_load(path.read_text())))
-    assert path.read_text().startswith("# ")
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_is_valid_and_says_what_it_is_for(name):
+    experiment = EXPERIMENTS[name]
+    schema.check(merged(COMMITTED, experiment.changes))
+    assert experiment.title and experiment.question.endswith("?")
+    assert experiment.hours is None or experiment.hours > 0
+
+
+def test_every_file_is_an_experiment_a_series_or_an_ablation():
+    files = {path.relative_to(named.FOLDER) for path in named.FOLDER.rglob("*") if path.is_file()}
+    assert {path.suffix for path in files} == {".yaml"}
+    assert {path.parent.name for path in files} == {"", "study", "ablations", "replications"}
+    names = [path.stem for path in files if path.parent.name != "ablations"]
+    assert len(set(names)) == len(names)
+    series = {name: list(experiment.members) for name, experiment in named.study().items() if experiment.members}
+    assert set(EXPERIMENTS) == {*names, *chain(*series.values())} - series.keys()
+    assert {path.stem for path in files} - set(names) == set(named.ablations())
+
+
+@pytest.mark.parametrize("path", REPLICATIONS, ids=lambda path: path.stem)
+def test_a_replication_says_what_it_reproduces_and_where_that_is(path):
+    replication = named.load(path, named.Replication)
+    assert replication.reproduces and replication.differences and replication.expected
+    if path.stem in WITHOUT_LINK:
+        assert replication.link is None and replication.authors is None
+    else:
+        assert replication.link.startswith("https://") and replication.authors
+
+
+def test_the_published_recipe_is_that_of_the_arm_masked():
+    replication = EXPERIMENTS["resnet50_masking_vs_diffusion"]
+    policy = merged(COMMITTED, replication.changes)["augmentation"]["masked"]
+    assert policy == {
+        "probability": 0.7,
+        "time_mask": 0.1,
+        "frequency_mask": 0.15,
+        "shift": 0.1,
+        "noise": 0.01,
+        "scale": 0.1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("title:", "titel:", "unknown key `titel`; known are title, question, hours, expected,"),
+        ("title:", "titel:", "key `title` is missing"),
+        ("hours: 0.3", "hours: short", "key `hours`: Input should be a valid number"),
+        ("changes:", "authors: A. Nother\nchanges:", "unknown key `authors`; known are title"),
+        ("changes:", "published: [{system: A, ua: 1.0, wa: null}]\nchanges:", "key `published.0.source` is missing"),
+        ("changes:", "members: {a: {titel: A, changes: {}}}\nchanges:", "unknown key `members.a.titel`"),
+        ("changes:", "changes: {", "is not valid YAML"),
+    ],
+)
+def test_a_typo_is_refused_with_the_name_of_the_file(old, new, message, tmp_path, monkeypatch):
+    text = (named.FOLDER / "study/text.yaml").read_text()
+    path = tmp_path / "experiments/study/text.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text.replace(old, new))
+    monkeypatch.setattr(named, "FOLDER", tmp_path / "experiments")
+    with pytest.raises(InputError) as error:
+        named.experiments()
+    assert str(error.value).startswith("experiments/study/text.yaml") and message in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["synthetic", "real_data"])
-def test_a_series_names_the_command_of_each_of_its_experiments(name):
-    text = (HERE / f"{name}.yaml").read_text()
-    commands = re.findall(rf"^# python -m scripts.experiment {name} (.+) --as {name}_(\d+) --keep$", text, re.MULTILINE)
-    assert len(commands) == text.count("python -m scripts.experiment")
-    for overrides, amount in commands:
-        values = merged(COMMITTED, changes_of(name, [override(change) for change in overrides.split()]))
-        schema.check(values)
+def test_the_members_of_a_series_are_experiments_of_the_amount_in_their_name(name):
+    series = named.study()[name]
+    assert len(series.members) > 1
+    for member in series.members:
+        experiment = EXPERIMENTS[member]
+        values = merged(COMMITTED, experiment.changes)
+        assert values["study"] == merged(COMMITTED, series.changes)["study"]
         share = values["arms"]["vae"]["share"]
         per_cent = 100 * {"synthetic": share / (1 - share), "real_data": values["split"]["training"]}[name]
-        assert per_cent == pytest.approx(int(amount), rel=0.01)
+        prefix, _, amount = member.rpartition("_")
+        assert prefix == name and per_cent == pytest.approx(int(amount), rel=0.01)
+        assert f"{amount} %" in experiment.title and experiment.hours == series.hours
 
 
 def test_changes_replace_what_they_name_and_nothing_else():
@@ -62,8 +128,10 @@ def test_an_override_that_is_none(text, message):
     ("change", "message"),
     [
         ("corpora.emdb=true", "unknown key `corpora.emdb`, did you mean `emodb`?"),
-        ("study.generators=[gann]", "key `arms.gann`"),
+        ("study.generators=[gann]", "gann"),
         ("study.arms=[masked]", "must hold `baseline`"),
+        ("study.build_on=mask", "key `study.build_on`: mask"),
+        ("augmentation.augmented.time_maks=0.1", "unknown key `augmentation.augmented.time_maks`"),
         ("generators.diffusion.sample.step=3", "unknown key `generators.diffusion.sample.step`, did you mean `steps`?"),
         ("trainig.epochs=3", "unknown key `trainig`"),
         ("training.learning_rate=1e-3", "write 0.0001, not 1e-4"),
@@ -77,28 +145,41 @@ def test_a_change_that_no_stage_would_accept_is_refused_at_once(change, message)
 
 def test_a_generator_that_does_not_exist():
     arms = {"arms": {"gann": COMMITTED["arms"]["diffusion"]}}
-    with pytest.raises(InputError, match=r"there is no ser/generators/gann.py"):
+    with pytest.raises(InputError, match=r"gann.*gan"):
         schema.check(merged(merged(COMMITTED, override("study.generators=[gann]")), arms))
 
 
 @pytest.mark.parametrize(("options", "stages"), [([], ()), (["--keep"], ("compare",))])
-def test_figures_are_kept_on_demand_and_need_no_more_than_the_comparison(options, stages, tmp_path, monkeypatch):
-    read = {
+def test_metrics_are_kept_on_demand_and_need_no_more_than_the_comparison(options, stages, tmp_path, monkeypatch):
+    files = {
         ("metrics/details.json", "thirds"): (ROOT / "metrics/details.json").read_text(),
         ("params.yaml", "thirds"): "seed: 7\n",
     }
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["experiments", "text", "split.folds=3", "--as", "thirds", *options])
-    ran = []
-    monkeypatch.setattr(named, "run", lambda *arguments: ran.append(arguments))
-    monkeypatch.setattr(experiment.dvc.api, "read", lambda path, rev: read[path, rev])
+    monkeypatch.setattr(sys, "argv", ["experiment", "text", "split.folds=3", "--as", "thirds", *options])
+    runs = []
+    monkeypatch.setattr(named, "run", lambda *arguments: runs.append(arguments))
+    monkeypatch.setattr(experiment.dvc.api, "read", lambda path, rev: files[path, rev])
     experiment.main()
-    ((name, changes, *targets),) = ran
+    ((name, changes, *targets),) = runs
     assert (name, changes["split"], tuple(targets)) == ("thirds", {"protocol": "text", "folds": 3}, stages)
     kept = [json.loads(path.read_text()) for path in tmp_path.glob("metrics/experiments/thirds.json")]
-    details = json.loads(read["metrics/details.json", "thirds"])
+    details = json.loads(files["metrics/details.json", "thirds"])
     assert kept == ([details | {"params": {"seed": 7}}] if options else [])
+
+
+def test_a_member_of_a_series_is_run_by_its_name(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["experiment", "synthetic_25"])
+    runs = []
+    monkeypatch.setattr(named, "run", lambda *arguments: runs.append(arguments))
+    details = (ROOT / "metrics/details.json").read_text()
+    monkeypatch.setattr(experiment.dvc.api, "read", lambda path, rev: details)
+    experiment.main()
+    series = named.study()["synthetic"]
+    assert runs == [("synthetic_25", merged(series.changes, {"arms": {"vae": {"share": 0.2}}}))]
 
 
 @pytest.fixture
@@ -106,11 +187,11 @@ def commands(tmp_path, monkeypatch):
     """In a new Git repository: the DVC commands that were called, none of which is run; `status` is how they end."""
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     monkeypatch.chdir(tmp_path)
-    called, real = SimpleNamespace(all=[], status=0), subprocess.run
+    called, run = SimpleNamespace(all=[], status=0), subprocess.run
 
     def record(command, **options):
         if command[0] != sys.executable:
-            return real(command, **options)
+            return run(command, **options)
         called.all.append(command[1:])
         return SimpleNamespace(returncode=called.status)
 
@@ -132,12 +213,30 @@ def test_a_run_leaves_the_workspace_alone_and_takes_every_change(commands):
         "thirds",
         "compare",
         "-S",
-        "split.folds=3",
+        "++split.folds=3",
         "-S",
-        "split.seed=null",
+        "++split.seed=null",
         "-S",
-        'study.generators=["gan"]',
+        '++study.generators=["gan"]',
     ]
+
+
+def test_dvc_takes_changes_of_keys_that_params_leave_out(commands):
+    """Every change of every file, as DVC itself applies it to a copy of params.yaml."""
+    changes = [experiment.changes for experiment in EXPERIMENTS.values()]
+    for ablation in named.ablations().values():
+        changes += [merged(ablation.given, candidate) for candidate in ablation.candidates.values()]
+    changes.append(
+        {"augmentation": {"augmented": {"time_mask": 0.05}}, "emotions": ["fear"], "audio": {"trim_db": None}}
+    )
+    for number, change in enumerate(changes):
+        named.run(f"experiment-{number}", change)
+        options = commands.all[-1]
+        overrides = [value for option, value in pairwise(options) if option == "-S"]
+        shutil.copy(ROOT / "params.yaml", "params.yaml")
+        for path, of_file in to_path_overrides(overrides).items():
+            apply_overrides(path, of_file)
+        assert params.load() == merged(COMMITTED, change)
 
 
 def test_a_run_that_fails_ends_with_its_status(commands):
@@ -158,7 +257,14 @@ def test_a_name_that_git_knows_is_refused(kind, commands):
 
 
 def test_the_command_names_the_key_and_runs_nothing():
-    command = [sys.executable, "-m", "experiments", "tiny", "training.epoch=3"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.strip() == "error: params.yaml: unknown key `training.epoch`, did you mean `epochs`?"
+    command = [sys.executable, "-m", "scripts.experiment", "tiny", "training.epoch=3"]
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert completed.returncode == 1
+    assert completed.stderr.strip() == "error: params.yaml: unknown key `training.epoch`, did you mean `epochs`?"
+
+
+def test_a_series_is_no_experiment(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["experiment", "synthetic"])
+    with pytest.raises(SystemExit) as ended:
+        experiment.main()
+    assert ended.value.code == 2 and "'synthetic_25'" in capsys.readouterr().err

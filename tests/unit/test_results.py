@@ -1,4 +1,4 @@
-"""Tables from invented figures, and the marks that they stand between."""
+"""Tables from invented metrics, and the marks that they stand between."""
 
 import json
 import shutil
@@ -6,36 +6,39 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
-from scripts import ablation, fold_differences, leakage_figure, results, study_tables
-from scripts.named import HERE
+from scripts import fold_differences, kept_metrics, leakage_figure, named, results, study_tables
+from scripts.changed_settings import changed_settings
+from scripts.overrides import merged, override
+from ser.core import params
 from ser.core.errors import InputError
 from ser.evaluation.statistics import REFERENCES, compare_arms, holm
 from ser.reporting import tables
+from tests.helpers.fabricated_study import EMOTIONS, fabricate
 from tests.helpers.project import ROOT
-from tests.unit.test_statistics import EMOTIONS, fabricate
 
-ARMS = ("baseline", "masked", "gan", "vae")
+ARMS = ("baseline", "augmented", "gan", "vae")
+COMMITTED = params.load(ROOT / "params.yaml")
+ON_REAL_CLIPS = set(COMMITTED["augmentation"])
+ABLATIONS = named.ablations()
 
 
 def details(protocol="speaker", arms=ARMS, speakers=(("emodb", 4), ("ravdess", 5)), gain=0.3):
     catalogue, predictions = fabricate(arms, speakers, gain=gain)
-    return compare_arms(predictions, catalogue, EMOTIONS, protocol, resamples=50)[1]
+    one = dict.fromkeys(tables.QUALITY, 0.5)
+    quality = {arm: {"reference": one, "synthetic": one, "folds": []} for arm in arms if arm not in ON_REAL_CLIPS}
+    return compare_arms(predictions, catalogue, EMOTIONS, protocol, resamples=50)[1] | {"quality": quality}
 
 
 @pytest.fixture(scope="module")
 def default():
-    one = dict.fromkeys(tables.QUALITY, 0.5)
-    enhanced = details(arms=("baseline", "gan, no label"))
-    return details() | {"quality": {"gan": {"reference": one, "synthetic": one, "folds": []}}, "enhanced": enhanced}
+    return details() | {"enhanced": details(arms=("baseline", "gan, no label"))}
 
 
 def experiment(name):
-    """Figures of a named experiment that was run with the settings that it has now."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        return details(arms=("baseline", "masked", "gan")) | {"params": results.planned(name)}
+    """Metrics of a named experiment that was run with the settings that it has now."""
+    settings = merged(COMMITTED, results.parts()[name].changes)
+    return details(arms=("baseline", "augmented", "gan")) | {"params": settings}
 
 
 def rows(markdown):
@@ -53,13 +56,13 @@ def document(tmp_path, text):
 def test_what_stands_between_marks_is_replaced_and_nothing_else(tmp_path):
     before = "a\n<!-- results: one -->\nold\n\n| x |\n<!-- end -->\nb\n<!-- results: two -->\n<!-- end -->\nc"
     page = document(tmp_path, before)
-    made = {"one": r"first \1", "two": "second", "three": "third"}
-    text = results.filled(page, made)
+    sections = {"one": r"first \1", "two": "second", "three": "third"}
+    text = results.filled(page, sections)
     assert text == (
         "a\n<!-- results: one -->\n\nfirst \\1\n\n<!-- end -->\nb\n<!-- results: two -->\n\nsecond\n\n<!-- end -->\nc"
     )
     page.write_text(text)
-    assert results.filled(page, made) == text
+    assert results.filled(page, sections) == text
 
 
 def test_an_unknown_mark(tmp_path):
@@ -81,32 +84,32 @@ def test_smallest_detectable_gain():
     assert study_tables.detectable({"value": 0.3, "low": None, "high": None}) is None
 
 
-def test_differences_are_of_every_arm_from_baseline_and_masked(default):
-    found = rows(study_tables.differences(default))
-    assert [row[:2] for row in found] == [
-        ["masked", "baseline"],
+def test_differences_are_of_every_arm_from_baseline_and_augmented(default):
+    cells = rows(study_tables.differences(default))
+    assert [row[:2] for row in cells] == [
+        ["augmented", "baseline"],
         ["gan", "baseline"],
         ["vae", "baseline"],
-        ["gan", "masked"],
-        ["vae", "masked"],
+        ["gan", "augmented"],
+        ["vae", "augmented"],
     ]
-    against = default["arms"]["vae"]["against"]["masked"]
-    assert found[-1][2] == tables.percent(against["ua"], "+")
-    assert found[-1][3] == f"{against['p_corrected']:.3f}"
-    assert float(found[-1][4]) == pytest.approx(280 / 3.92 * (against["ua"]["high"] - against["ua"]["low"]), abs=0.051)
+    against = default["arms"]["vae"]["against"]["augmented"]
+    assert cells[-1][2] == tables.percent(against["ua"], "+")
+    assert cells[-1][3] == f"{against['p_corrected']:.3f}"
+    assert float(cells[-1][4]) == pytest.approx(280 / 3.92 * (against["ua"]["high"] - against["ua"]["low"]), abs=0.051)
 
 
 def test_corpora_and_emotions(default):
-    baseline, masked, _, vae = rows(study_tables.corpora(default))
-    figures = default["arms"]["vae"]
-    assert baseline[2:4] == baseline[5:] == ["", ""] and masked[3] == masked[6] == ""
+    baseline, augmented, _, vae = rows(study_tables.corpora(default))
+    metrics = default["arms"]["vae"]
+    assert baseline[2:4] == baseline[5:] == ["", ""] and augmented[3] == augmented[6] == ""
     expected = ["vae"]
     for corpus in ("emodb", "ravdess"):
-        differences = [figures["against"][reference]["corpora"][corpus]["ua"] for reference in REFERENCES]
-        expected += [tables.percent(figures["corpora"][corpus]["ua"]), *(tables.percent(d, "+") for d in differences)]
+        differences = [metrics["against"][reference]["corpora"][corpus]["ua"] for reference in REFERENCES]
+        expected += [tables.percent(metrics["corpora"][corpus]["ua"]), *(tables.percent(d, "+") for d in differences)]
     assert vae == expected
     assert rows(study_tables.recalls(default))[3][1:] == [
-        tables.percent(figures["overall"]["recall"][emotion]) for emotion in EMOTIONS
+        tables.percent(metrics["overall"]["recall"][emotion]) for emotion in EMOTIONS
     ]
 
 
@@ -117,46 +120,46 @@ def test_a_run_on_one_corpus_has_no_table_of_corpora():
 
 def test_leakage_is_of_the_arms_that_both_runs_hold(default):
     random = details("random", arms=("baseline", "vae", "diffusion"), gain=1.0)
-    found = rows(study_tables.leakage(default, random))
-    assert [row[0] for row in found] == ["baseline", "vae"]
+    cells = rows(study_tables.leakage(default, random))
+    assert [row[0] for row in cells] == ["baseline", "vae"]
     apart, leaking = (run["arms"]["vae"]["overall"]["ua"]["value"] for run in (default, random))
-    assert found[1][3] == f"{100 * (leaking - apart):+.1f}"
+    assert cells[1][3] == f"{100 * (leaking - apart):+.1f}"
     (axes,) = leakage_figure.picture(default, random).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["baseline", "vae"]
     assert any(text.get_text() == f"{100 * (leaking - apart):+.0f} points" for text in axes.texts)
 
 
-def test_published_figures_stand_beside_ours(default):
-    classical = details(arms=("baseline", "functionals"))
-    found = rows(study_tables.published({"default": default}, {"default": classical}))
+def test_published_results_stand_next_to_ours(default):
+    classical = details(arms=("baseline", "opensmile_svm"))
+    cells = rows(study_tables.published(named.with_goal(), {"default": default}, {"default": classical}))
     assert [
         "EmoDB, seven emotions, one speaker left out at a time",
         "ResNet-152 from ImageNet on spectrograms, Mansouri et al.",
         "",
         "88.97",
-    ] in found
-    ours = [row for row in found if "ours" in row[1]]
+    ] in cells
+    ours = [row for row in cells if "ours" in row[1]]
     best = max(ARMS[1:], key=lambda arm: default["arms"][arm]["overall"]["ua"]["value"])
     assert [row[1] for row in ours] == ["**ours, baseline**", f"**ours, {best} (highest of 3 other arms)**"]
-    assert {row[0] for row in ours} == {"both corpora, six emotions, speakers apart"}
-    (machine,) = (row for row in found if "openSMILE" in row[1])
-    assert machine[2] == tables.percent(classical["arms"]["functionals"]["overall"]["ua"]) != ours[0][2]
+    assert {row[0] for row in ours} == {"Both corpora, six emotions, speakers apart"}
+    (machine,) = (row for row in cells if "openSMILE" in row[1])
+    assert machine[2] == tables.percent(classical["arms"]["opensmile_svm"]["overall"]["ua"]) != ours[0][2]
 
 
 def test_distance_from_the_goals(default):
-    found = {row[0]: row[1:] for row in rows(study_tables.goals({"default": default}))}
-    assert found["UA: RAVDESS, eight emotions, actors apart"] == ["72.0", "not run yet", "", ""]
+    cells = {row[0]: row[1:] for row in rows(study_tables.goals(named.with_goal(), {"default": default}))}
+    assert cells["UA: RAVDESS, eight emotions, actors apart"] == ["72.0", "not run yet", "", ""]
     uas = {arm: default["arms"][arm]["overall"]["ua"] for arm in ARMS}
     best = max(ARMS, key=lambda arm: uas[arm]["value"])
-    assert found["UA: both corpora, six emotions, speakers apart"] == [
+    assert cells["UA: Both corpora, six emotions, speakers apart"] == [
         "80.0",
         tables.percent(uas[best]),
         best,
         f"{100 * uas[best]['value'] - 80:+.1f}",
     ]
     generator = max(("gan", "vae"), key=lambda arm: uas[arm]["value"])
-    gain = default["arms"][generator]["against"]["masked"]["ua"]
-    assert found["gain in UA of a generator over masked"] == [
+    gain = default["arms"][generator]["against"]["augmented"]["ua"]
+    assert cells["gain in UA of a generator over augmented"] == [
         "+2.0",
         tables.percent(gain, "+"),
         generator,
@@ -164,19 +167,22 @@ def test_distance_from_the_goals(default):
     ]
 
 
-@pytest.mark.parametrize("arms, goals", [(("baseline", "masked"), 0), (("baseline", "gan"), 1), (("masked", "gan"), 1)])
+@pytest.mark.parametrize(
+    "arms, goals", [(("baseline", "masked", "augmented"), 0), (("baseline", "gan"), 1), (("augmented", "gan"), 1)]
+)
 def test_gains_to_reach_are_of_a_generator_over_a_reference(arms, goals):
-    assert study_tables.goals({"default": details(arms=arms)}).count("gain in UA of a generator") == goals
+    text = study_tables.goals(named.with_goal(), {"default": details(arms=arms)})
+    assert text.count("gain in UA of a generator") == goals
 
 
-def test_a_series_shows_the_generators_that_all_its_members_have_beside_masked(default):
-    one = details(arms=("baseline", "masked", "gan"))
+def test_a_series_compares_the_generators_that_all_its_members_have_with_augmented(default):
+    one = details(arms=("baseline", "masked", "augmented", "gan"))
     first, second = rows(study_tables.series({25: one, 100: default}))
     assert (first[0], first[3], second[0], second[3]) == ("25 %", "gan", "100 %", "gan")
-    assert second[2] == tables.percent(default["arms"]["masked"]["overall"]["ua"])
-    against = [run["arms"]["gan"]["against"]["masked"] for run in (one, default)]
-    assert [first[5], second[5]] == [tables.percent(found["ua"], "+") for found in against]
-    assert [first[6], second[6]] == [tables.p_value(p) for p in holm([found["p"] for found in against])]
+    assert second[2] == tables.percent(default["arms"]["augmented"]["overall"]["ua"])
+    against = [run["arms"]["gan"]["against"]["augmented"] for run in (one, default)]
+    assert [first[5], second[5]] == [tables.percent(difference["ua"], "+") for difference in against]
+    assert [first[6], second[6]] == [tables.p_value(p) for p in holm([difference["p"] for difference in against])]
     assert [row[3] for row in rows(study_tables.series({100: default}))] == ["gan", "vae"]
 
 
@@ -219,23 +225,26 @@ def write_training(arm):
 
 
 def test_folds_one_by_one():
-    assert rows(fold_differences.table(trainings("baseline", "masked", "gan"))) == [
+    four = trainings("baseline", "masked", "augmented", "gan")
+    assert rows(fold_differences.table(four, ["gan"])) == [
         ["masked", "baseline", "+1.0", "+3.0", "+2.0 ± 1.0", "-1.0 ± 1.0"],
-        ["gan", "masked", "+1.0", "+3.0", "+2.0 ± 1.0", "-1.0 ± 1.0"],
+        ["augmented", "baseline", "+2.0", "+6.0", "+4.0 ± 2.0", "-2.0 ± 2.0"],
+        ["gan", "augmented", "+1.0", "+3.0", "+2.0 ± 1.0", "-1.0 ± 1.0"],
     ]
-    assert [row[:2] for row in rows(fold_differences.table(trainings("baseline", "gan")))] == [["gan", "baseline"]]
+    two = rows(fold_differences.table(trainings("baseline", "gan"), ["gan"]))
+    assert [row[:2] for row in two] == [["gan", "baseline"]]
 
 
 def test_the_folds_of_an_arm_are_read_from_its_predictions_and_curves(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_training("gan")
-    found = fold_differences.read("gan", EMOTIONS)
-    assert found.index.tolist() == [(0, 0), (0, 1)]
-    assert found["test"].tolist() == pytest.approx([1, (1 / 3 + 1) / 2])
-    assert found["validation"].tolist() == [0.75, 0.5]
+    uas = fold_differences.read("gan", EMOTIONS)
+    assert uas.index.tolist() == [(0, 0), (0, 1)]
+    assert uas["test"].tolist() == pytest.approx([1, (1 / 3 + 1) / 2])
+    assert uas["validation"].tolist() == [0.75, 0.5]
 
 
-CHOICE = {
+RATE = {
     "question": "Which rate?",
     "command": "python -m scripts.ablation rate",
     "protocol": "Two folds.",
@@ -247,8 +256,8 @@ CHOICE = {
 }
 
 
-def test_a_choice_is_paired_with_its_first_candidate():
-    text = study_tables.choice(CHOICE)
+def test_an_ablation_is_paired_with_its_first_candidate():
+    text = study_tables.ablation(RATE)
     # Gains of 2 and 6 points: their standard deviation, 2.83, over the root of 2.
     assert rows(text.partition("\n\n")[2]) == [
         ["as it was", "65.0", "", "16"],
@@ -257,72 +266,157 @@ def test_a_choice_is_paired_with_its_first_candidate():
     assert text.startswith("**Which rate?** Two folds.\n") and text.endswith("`python -m scripts.ablation rate`.")
 
 
+@pytest.fixture
+def at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.usefixtures("at_the_root")
 def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     kept = {name: experiment(name) for name in ("random_split", "synthetic_50", "text")}
-    made = results.contents(default, trainings(*ARMS), kept, {"choices/length": CHOICE}, {})
-    missing = {row[0]: row[1:] for row in rows(made["missing"])}
-    assert set(missing) == {*results.PARTS, *results.QUESTIONS, "**all**"} - {*kept, "choices/length"}
-    assert missing["choices/mels"][1] == "`python -m scripts.ablation mels`"
+    sections = results.contents(default, trainings(*ARMS), kept, {"length": RATE}, {})
+    missing = {row[0]: row[1:] for row in rows(sections["missing"])}
+    ablations = {f"ablations/{name}" for name in ABLATIONS}
+    assert set(missing) == {*results.parts(), *ablations, "**all**"} - {*kept, "ablations/length"}
+    assert missing["ablations/mels"][1] == "`python -m scripts.ablation mels`"
     command = "`python -m scripts.experiment speaker_text --keep`"
-    assert missing["speaker_text"] == ["speakers and sentences apart", command, "0.8"]
+    assert missing["speaker_text"] == ["Speakers and sentences apart", command, "0.8"]
+    assert missing["synthetic_25"][1] == "`python -m scripts.experiment synthetic_25 --keep`"
     assert float(missing.pop("**all**")[2]) == pytest.approx(sum(float(row[2]) for row in missing.values()))
-    assert made["speaker_text"].startswith(f"Not run yet: {command}")
-    assert made["real_data"].startswith("Not run yet: ")
-    assert made["text"] == study_tables.run(kept["text"])
-    assert {row[0] for row in rows(made["synthetic"])} == {"50 %"}
-    assert made["choices/length"] == study_tables.choice(CHOICE)
-    assert made["choices/mels"].startswith("Not run yet: `python -m scripts.ablation mels`")
+    assert sections["speaker_text"] == f"Not run yet: {command}; about 0.8 hours on 2 cores."
+    members = (f"`python -m scripts.experiment real_data_{amount} --keep`" for amount in (10, 25, 50))
+    assert sections["real_data"] == f"Not run yet: {', '.join(members)}; about 1.2 hours on 2 cores."
+    assert sections["text"] == study_tables.run(kept["text"])
+    assert {row[0] for row in rows(sections["synthetic"])} == {"50 %"}
+    assert sections["ablations/length"] == study_tables.ablation(RATE)
+    assert sections["ablations/mels"].startswith("Not run yet: `python -m scripts.ablation mels`")
 
 
+@pytest.mark.usefixtures("at_the_root")
+def test_without_the_random_split_there_is_no_leakage_to_show(default):
+    sections = results.contents(default, trainings(*ARMS), {}, {}, {})
+    command = "`python -m scripts.experiment random_split --keep`"
+    assert sections["leakage"] == sections["random_split"] == f"Not run yet: {command}; about 0.7 hours on 2 cores."
+
+
+def test_an_experiment_that_nobody_timed_says_so():
+    part = study_tables.Planned("A title", None, "a command")
+    assert rows(study_tables.missing({"a": part}))[0] == ["a", "A title", "`a command`", "not timed"]
+
+
+@pytest.mark.usefixtures("at_the_root")
+def test_an_arm_without_results_is_named_in_the_headline_table(default):
+    table = {row[0]: row[1:] for row in rows(results.contents(default, trainings(*ARMS), {}, {}, {})["arms"])}
+    study = COMMITTED["study"]
+    assert set(table) == {*study["arms"], *study["generators"]}
+    for arm in set(table) - set(ARMS):
+        assert table[arm][0] == "not run yet" and not any(table[arm][1:])
+
+
+@pytest.mark.usefixtures("at_the_root")
 def test_settings_that_have_changed_since_are_named(default):
-    kept = {name: experiment(name) for name in ("text", "synthetic_50")}
-    kept["text"]["params"]["split"]["folds"] = 9
-    kept["synthetic_50"]["params"]["arms"]["vae"]["share"] = 0.3
-    made = results.contents(default, trainings(*ARMS), kept, {}, {})
-    text = yaml.safe_load((HERE / "text.yaml").read_text())
-    assert rows(made["other_settings"]) == [
-        ["text", "`split.folds`", "9", str(text["split"]["folds"])],
+    kept = {name: experiment(name) for name in ("synthetic_50", "text")}
+    kept["text"]["params"] = merged(kept["text"]["params"], override("split.folds=9"))
+    kept["synthetic_50"]["params"] = merged(kept["synthetic_50"]["params"], override("arms.vae.share=0.3"))
+    sections = results.contents(default, trainings(*ARMS), kept, {}, {})
+    folds = results.parts()["text"].changes["split"]["folds"]
+    assert rows(sections["other_settings"]) == [
         ["synthetic_50", "`arms.vae.share`", "0.3", "0.333"],
+        ["text", "`split.folds`", "9", str(folds)],
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        # What takes no part in the experiment.
+        ("augmentation.masked.time_mask=0.3", {}),
+        ("augmentation.other.noise=0.3", {}),
+        ("arms.gan.share=0.3", {}),
+        ("generators.gan.sample.count=7", {}),
+        ("enhancement.steps=7", {}),
+        ("export.arm=augmented", {}),
+        # A knob that is off, whether it is named or not.
+        ("augmentation.augmented.noise=0.0", {}),
+        # What takes part.
+        ("augmentation.augmented.noise=0.1", {"augmentation.augmented.noise": (0.1, 0.0)}),
+        ("augmentation.baseline.probability=0.5", {"augmentation.baseline.probability": (0.5, 0.0)}),
+        ("arms.vae.share=0.3", {"arms.vae.share": (0.3, 0.15)}),
+        ("generators.vae.sample.count=7", {"generators.vae.sample.count": (7, 200)}),
+        ("sample_quality.training.epochs=7", {"sample_quality.training.epochs": (7, 12)}),
+        ("study.build_on=baseline", {"study.build_on": ("baseline", "augmented")}),
+        ("split.validation=0.3", {"split.validation": (0.3, 0.15)}),
+        ("audio.gone=1", {"audio.gone": (1, "not set")}),
+    ],
+)
+def test_settings_are_compared_where_the_experiment_used_them(change, difference):
+    study = {"arms": ["baseline", "augmented"], "generators": ["vae"], "enhanced": []}
+    now = merged(COMMITTED, {"study": study})
+    assert changed_settings(merged(now, override(change)), now) == difference
+
+
+@pytest.mark.parametrize("change", ["arms.vae.share=0.3", "study.build_on=masked", "sample_quality.training.epochs=7"])
+def test_settings_of_generators_do_not_count_where_there_are_none(change):
+    now = merged(COMMITTED, {"study": {"generators": [], "enhanced": []}})
+    assert changed_settings(merged(now, override(change)), now) == {}
+
+
+def test_committed_experiments_were_run_with_the_settings_that_they_have_now():
+    parts = results.parts()
+    kept = sorted((ROOT / kept_metrics.EXPERIMENTS).glob("*.json"))
+    assert kept
+    for path in kept:
+        settings = kept_metrics.read(path)["params"]
+        assert changed_settings(settings, merged(COMMITTED, parts[path.stem].changes)) == {}, path.stem
+
+
+@pytest.mark.usefixtures("at_the_root")
 def test_a_study_without_generators():
-    plain = details(arms=("baseline", "masked"))
-    plain |= {"quality": {}, "enhanced": plain}
-    assert results.contents(plain, trainings("baseline", "masked"), {}, {}, {})["quality"] == "No generator took part."
+    plain = details(arms=("baseline", "augmented"))
+    plain |= {"enhanced": plain}
+    sections = results.contents(plain, trainings("baseline", "augmented"), {}, {}, {})
+    assert sections["quality"] == "No generator took part."
 
 
 def measured(name):
-    """A question of experiments/choices with invented figures, as it is kept."""
-    asked = yaml.safe_load((ablation.CHOICES / f"{name}.yaml").read_text())
+    """An ablation with invented metrics, as it is kept."""
+    asked = ABLATIONS[name]
     candidates = {
-        label: {"changes": changes, "ua": [0.6, 0.7], "epoch": [1, 2]} for label, changes in asked["candidates"].items()
+        label: {"changes": changes, "ua": [0.6, 0.7], "epoch": [1, 2]} for label, changes in asked.candidates.items()
     }
-    return json.loads(json.dumps(CHOICE | {"given": asked.get("given", {}), "candidates": candidates}))
+    return json.loads(json.dumps(RATE | {"given": asked.given, "candidates": candidates}))
 
 
-@pytest.mark.parametrize("name", results.QUESTIONS)
-def test_a_choice_counts_when_all_was_measured_that_is_asked(name):
-    choice = measured(name.removeprefix("choices/"))
-    assert results.as_asked(name, choice)
-    assert not results.as_asked(name, choice | {"given": {"training": {"epochs": 7}}})
-    choice["candidates"].popitem()
-    assert not results.as_asked(name, choice)
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_counts_when_everything_was_measured_that_it_asks_for(name):
+    kept = measured(name)
+    assert results.is_complete(kept, ABLATIONS[name])
+    assert not results.is_complete(kept | {"given": {"training": {"epochs": 7}}}, ABLATIONS[name])
+    kept["candidates"].popitem()
+    assert not results.is_complete(kept, ABLATIONS[name])
 
 
-def test_every_question_is_shown():
-    assert set(results.QUESTIONS) == {f"choices/{path.stem}" for path in ablation.CHOICES.glob("*.yaml")}
+def test_committed_ablations_are_complete():
+    kept = sorted((ROOT / kept_metrics.ABLATIONS).glob("*.json"))
+    assert kept
+    for path in kept:
+        kept_results, asked = kept_metrics.read(path), ABLATIONS[path.stem]
+        assert results.is_complete(kept_results, asked), path.stem
+        assert kept_results["question"] == asked.question, path.stem
 
 
+@pytest.mark.usefixtures("at_the_root")
 def test_everything_run(default):
-    everything = {name: experiment(name) for name in results.PARTS}
+    everything = {name: experiment(name) for name in results.parts()}
     everything["from_noise"]["enhanced"] = default["enhanced"]
-    made = results.contents(default, trainings(*ARMS), everything, dict.fromkeys(results.QUESTIONS, CHOICE), {})
-    assert made["missing"] == "Everything was run."
-    assert made["other_settings"].startswith("All was run with the settings")
-    assert [row[0] for row in rows(made["real_data"])] == ["10 %", "25 %", "50 %", "100 %"]
-    assert made["from_noise"] == made["enhanced"]
-    assert "Not run" not in "".join(made.values())
+    complete = details(arms=("baseline", "masked", "augmented", *COMMITTED["study"]["generators"]))
+    complete |= {"enhanced": default["enhanced"]}
+    sections = results.contents(complete, trainings(*complete["arms"]), everything, dict.fromkeys(ABLATIONS, RATE), {})
+    assert sections["missing"] == "Everything was run."
+    assert sections["other_settings"].startswith("All experiments were run with the settings")
+    assert [row[0] for row in rows(sections["real_data"])] == ["10 %", "25 %", "50 %", "100 %"]
+    assert sections["from_noise"] == sections["enhanced"]
+    assert "not run" not in "".join(sections.values()).lower()
 
 
 def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp_path, monkeypatch):
@@ -332,28 +426,29 @@ def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp
     shutil.copy(ROOT / "params.yaml", tmp_path)
     for arm in ARMS:
         write_training(arm)
-    random = details("random") | {"params": results.planned("random_split")}
-    for path, found in [
-        (results.DEFAULT, default),
-        (results.EXPERIMENTS / "random_split.json", random),
-        (results.METRICS / "choices/length.json", measured("length")),
+    random = details("random") | {"params": merged(COMMITTED, results.parts()["random_split"].changes)}
+    length = kept_metrics.ABLATIONS / "length.json"
+    for path, content in [
+        (kept_metrics.DEFAULT, default),
+        (kept_metrics.EXPERIMENTS / "random_split.json", random),
+        (length, measured("length")),
     ]:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found))
-    for path, mark in zip(results.DOCUMENTS, ("leakage", "choices/length")):
+        path.write_text(json.dumps(content))
+    for path, mark in zip(results.DOCUMENTS, ("leakage", "ablations/length")):
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"<!-- results: {mark} -->\n<!-- end -->\n")
     results.main()
     assert len(rows(results.DOCUMENTS[0].read_text().partition("\n\n")[2])) == len(ARMS)
-    assert study_tables.choice(measured("length")) in results.DOCUMENTS[1].read_text()
+    assert study_tables.ablation(measured("length")) in results.DOCUMENTS[1].read_text()
     assert results.PICTURE.is_file()
 
     half = measured("length")
     half["candidates"].popitem()
-    (results.METRICS / "choices/length.json").write_text(json.dumps(half))
+    length.write_text(json.dumps(half))
     results.main()
     assert "Not run yet: `python -m scripts.ablation length`" in results.DOCUMENTS[1].read_text()
 
-    (results.METRICS / "choices/length.json").write_text('{"question": ')
+    length.write_text('{"question": ')
     with pytest.raises(InputError, match=r"length.json: not readable as JSON"):
         results.main()

@@ -1,0 +1,37 @@
+"""Which settings have changed since an experiment was run."""
+
+from typing import Any
+
+from scripts.overrides import flattened
+from ser.training.augmentation import AugmentationConfig
+
+DEFAULTS = {knob: field.default for knob, field in AugmentationConfig.model_fields.items()}
+
+
+def changed_settings(then: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return {key: (value then, value now)} where two versions of params.yaml differ in what an experiment used; a key
+    that one of them lacks has the value "not set" there."""
+    old, new = dict(flattened(_used(then))), dict(flattened(_used(now)))
+    return {
+        key: (old.get(key, "not set"), new.get(key, "not set")) for key in old | new if old.get(key) != new.get(key)
+    }
+
+
+def _used(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that the arms and generators of the study depend on, up to their comparison: without the
+    policies and generators that take no part, and with the knobs that params.yaml leaves out."""
+    study = settings["study"]
+    generators = study["generators"]
+    unused = {"export"}
+    if not generators:
+        unused |= {"arms", "generators", "sample_quality"}
+    if not study["enhanced"]:
+        unused |= {"enhancement"}
+    policies = [*study["arms"], *([study["build_on"]] if generators else [])]
+    used = {key: value for key, value in settings.items() if key not in unused}
+    used["augmentation"] = {arm: DEFAULTS | settings["augmentation"].get(arm, {}) for arm in policies}
+    for section in {"arms", "generators"} & used.keys():
+        used[section] = {name: value for name, value in settings[section].items() if name in generators}
+    if not generators:
+        used["study"] = {key: value for key, value in study.items() if key != "build_on"}
+    return used

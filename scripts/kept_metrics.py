@@ -1,0 +1,21 @@
+"""What is kept of runs: the paths under metrics/ that scripts read and write."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ser.core.errors import InputError
+
+FOLDER = Path("metrics")
+DEFAULT = FOLDER / "details.json"  # of the run of params.yaml as it is
+EXPERIMENTS = FOLDER / "experiments"
+ABLATIONS = FOLDER / "ablations"
+OPENSMILE_SVM = FOLDER / "opensmile_svm.json"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file; raises InputError naming the file where it cannot be parsed."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not readable as JSON ({error}); make it again") from error
