@@ -38,7 +38,7 @@ test-fast: install
 lint: install
 	ruff check .
 	ruff format --check .
-	mypy ser
+	mypy
 	codespell
 
 bench: install

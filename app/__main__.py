@@ -1,4 +1,4 @@
-"""`python -m app [REVISION]`: the app, on this machine alone; of the workspace, or of an experiment or a commit."""
+"""`python -m app [REVISION]`: the app, for this machine alone, with the results of the workspace or of a revision."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from app import artifacts
 from ser.core.stage import stage
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = {
+STREAMLIT_OPTIONS = {
     "server.address": "127.0.0.1",
     "server.headless": "true",
     "server.maxUploadSize": "20",  # MB
@@ -19,19 +19,23 @@ SETTINGS = {
 }
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser("python -m app", description=__doc__)
-    parser.add_argument("revision", nargs="?", help="an experiment or a commit; without one the workspace, or the demo")
+    parser.add_argument(
+        "revision",
+        nargs="?",
+        help="an experiment or a commit; default: the workspace, or the demo if the workspace has no model",
+    )
     parser.add_argument("--port", type=int, default=8501)
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     os.chdir(ROOT)
-    place = artifacts.folder(chosen.revision)
-    settings = {**SETTINGS, "server.port": str(chosen.port)}
-    options = [f"--{key}={value}" for key, value in settings.items()]
-    print(f"http://{SETTINGS['server.address']}:{chosen.port}", flush=True)
+    folder = artifacts.folder(arguments.revision)
+    streamlit_options = {**STREAMLIT_OPTIONS, "server.port": str(arguments.port)}
+    options = [f"--{key}={value}" for key, value in streamlit_options.items()]
+    print(f"http://{STREAMLIT_OPTIONS['server.address']}:{arguments.port}", flush=True)
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app/page.py"), *options]
-    os.chdir(place)
+    os.chdir(folder)
     os.execve(sys.executable, command, environment)
 
 

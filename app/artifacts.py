@@ -1,4 +1,4 @@
-"""The files that the app shows: those of the workspace, or of an experiment or commit, fetched from DVC's cache."""
+"""The files that the app shows: those of the workspace, or of an experiment or commit, taken from DVC's cache."""
 
 import json
 from pathlib import Path
@@ -29,8 +29,8 @@ SHOWN = (
 FETCHED = Path("data/app")
 
 
-def folder(revision=None):
-    """The folder to run the app in. Without a revision the workspace, where it has a model, else the experiment `demo`.
+def folder(revision: str | None = None) -> Path:
+    """The folder to run the app in: by default the workspace if it has a model, else that of the experiment `demo`.
 
     Raises InputError where a revision is unknown, has no model, or its files are not in the cache.
     """
@@ -41,23 +41,25 @@ def folder(revision=None):
     return fetch(revision)
 
 
-def fetch(revision):
-    place = FETCHED / revision.replace("/", "-")
+def fetch(revision: str) -> Path:
+    """The folder with the files of a revision, which are copied there unless they are there already."""
+    destination = FETCHED / revision.replace("/", "-")
     try:
         files = DVCFileSystem(rev=revision)
         digest = files.repo.get_rev()
-        if (place / "revision.json").exists() and json.loads((place / "revision.json").read_text()) == digest:
-            return place
+        marker = destination / "revision.json"
+        if marker.exists() and json.loads(marker.read_text()) == digest:
+            return destination
         if not files.exists(FOLDER):
-            raise InputError(f"`{revision}` has no {FOLDER}: it is from before there was an exported model")
-        with replacing(place) as temporary:
+            raise InputError(f"`{revision}` has no {FOLDER}: it is older than the stage `export`")
+        with replacing(destination) as temporary:
             for path in progress(SHOWN, f"fetch {revision}", "output"):
                 if files.exists(path):
                     files.get(path, str(temporary / path), recursive=True)
-            (temporary / "revision.json").write_text(json.dumps(digest))
+            (temporary / marker.name).write_text(json.dumps(digest))
     except (SCMError, DvcException, OSError) as error:
         raise InputError(
-            f"no artifacts of `{revision}` ({error}); make those of the demo with `make demo`, or the real ones with "
-            "`dvc repro` or `dvc pull --allow-missing`"
+            f"no artifacts of `{revision}` ({error}); make those of the demo with `make demo`, or get those of the "
+            "full study with `dvc repro` or `dvc pull --allow-missing`"
         ) from None
-    return place
+    return destination

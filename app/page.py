@@ -1,13 +1,16 @@
-"""The page that `python -m app` serves, over the files of its working directory."""
+"""The page that `python -m app` serves, from the files of its working directory."""
 
 import functools
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.media_file_storage import MediaFileStorageError
 
 from app import enhancing, pictures
@@ -15,115 +18,116 @@ from ser.audio.griffin_lim import mel_to_samples, wav_bytes
 from ser.audio.mel import MelConfig
 from ser.core import params
 from ser.core.errors import InputError
-from ser.data.dataset import FILES, load_dataset
-from ser.evaluation.statistics import StudyConfig
+from ser.data.dataset import FILES, Dataset, load_dataset
+from ser.evaluation.study import StudyConfig
 from ser.models.exported import FOLDER
 from ser.recogniser import Recogniser
 from ser.reporting import gallery, tables
 
 LONGEST = 60  # seconds of an uploaded clip
-KINDS = ["wav", "flac", "ogg", "mp3"]
+FILE_TYPES = ["wav", "flac", "ogg", "mp3"]
+Stamp = tuple[int, ...]  # times of modification: changes when files are replaced, so that no old contents are shown
 
 
-def patient(part):
-    """A part of the page that says so where its files are missing, as they are while a run makes them anew."""
+def explain_missing_files(section: Callable[..., None]) -> Callable[..., None]:
+    """Make a section of the page explain that its files are missing, as they are while a run replaces them."""
 
-    @functools.wraps(part)
-    def shown(*arguments):
+    @functools.wraps(section)
+    def wrapper(*arguments: Any) -> None:
         try:
-            part(*arguments)
+            section(*arguments)
         except (OSError, MediaFileStorageError, InputError) as error:
-            st.info(f"These files are being made, or were not pulled ({error}). Reload the page in a while.")
+            st.info(f"These files are being made, or were not pulled ({error}). Reload the page later.")
 
-    return shown
+    return wrapper
 
 
-def recogniser():
+def recogniser() -> Recogniser:
     return _recogniser(_stamp(f"{FOLDER}/model.safetensors", f"{FOLDER}/model.json"))
 
 
 @st.cache_resource(max_entries=1)
-def _recogniser(stamp):
+def _recogniser(stamp: Stamp) -> Recogniser:
     return Recogniser.load()
 
 
-def dataset():
+def dataset() -> Dataset:
     return _dataset(_stamp(*FILES))
 
 
 @st.cache_resource(max_entries=1)
-def _dataset(stamp):
+def _dataset(stamp: Stamp) -> Dataset:
     return load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
 
 
-def enhanced(name, mel, emotion, strength):
-    stamp = _stamp(f"models/generators/{name}.safetensors", "data/embeddings.safetensors")
-    return _enhanced(stamp, name, mel, emotion, strength)
+def enhance(generator: str, mel: np.ndarray, emotion: str, strength: float) -> np.ndarray:
+    """The mel [n_mels, frames] after enhancement under an emotion."""
+    stamp = _stamp(f"models/generators/{generator}.safetensors", "data/embeddings.safetensors")
+    return _enhance(stamp, generator, mel, emotion, strength)
 
 
 @st.cache_data(max_entries=64)
-def _enhanced(stamp, name, mel, emotion, strength):
-    return _enhancer(stamp, name)(mel, emotion, strength)
+def _enhance(stamp: Stamp, generator: str, mel: np.ndarray, emotion: str, strength: float) -> np.ndarray:
+    return _enhancer(stamp, generator)(mel, emotion, strength)
 
 
 @st.cache_resource(max_entries=1)
-def _enhancer(stamp, name):
-    return enhancing.load(name, dataset())
+def _enhancer(stamp: Stamp, generator: str) -> Callable[[np.ndarray, str, float], np.ndarray]:
+    return enhancing.load(generator, dataset())
 
 
-def _stamp(*paths):
-    """What changes when files are made anew, so that nothing old is shown beside the new."""
+def _stamp(*paths: str) -> Stamp:
     return tuple(Path(path).stat().st_mtime_ns for path in paths)
 
 
 @st.cache_data(max_entries=64)
-def sound(mel, rate, settings):
-    """A WAV of what a mel [n_mels, frames] sounds like."""
-    return wav_bytes(mel_to_samples(mel.T, rate, settings), rate)
+def sound(mel: np.ndarray, rate: int, config: MelConfig) -> bytes:
+    """A WAV file made from a mel [n_mels, frames] by the vocoder."""
+    return wav_bytes(mel_to_samples(mel, rate, config), rate)
 
 
-def show(place, mel, recording=None):
-    """A mel with its sound: the recording, or what the vocoder makes of it."""
-    settings, rate = params.read("mels", MelConfig), params.read("audio.sample_rate", int)
-    place.pyplot(pictures.spectrogram(mel, rate, settings, theme()), width="stretch")
-    place.audio(recording or sound(mel, rate, settings))
+def show(container: DeltaGenerator, mel: np.ndarray, recording: bytes | None = None) -> None:
+    """Show a mel [n_mels, frames] with its sound: the recording if there is one, else that of the vocoder."""
+    config, rate = params.read("mels", MelConfig), params.read("audio.sample_rate", int)
+    container.pyplot(pictures.spectrogram(mel, rate, config, theme()), width="stretch")
+    container.audio(recording or sound(mel, rate, config))
 
 
-def theme():
+def theme() -> str:
     return st.context.theme.type or "light"
 
 
-@patient
-def main():
+@explain_missing_files
+def main() -> None:
     details = json.loads(Path("metrics/details.json").read_text())
-    clips = ", ".join(details["corpora"])
+    corpora = ", ".join(details["corpora"])
     if "demo" in details["corpora"]:
         st.warning(
-            f"These are models and results of the **demo** ({clips}): synthetic voices, which show that "
+            f"These are models and results of the **demo** ({corpora}): synthetic voices, which show that "
             "everything works and say nothing about people."
         )
     else:
-        st.caption(f"Models and results of {clips}: {tables.caption(details)}")
-    clip, generated, results = st.tabs(["Your clip", "Generated clips", "Results"])
-    with clip:
+        st.caption(f"Models and results of {corpora}: {tables.caption(details)}")
+    your_clip_tab, generated_clips_tab, results_tab = st.tabs(["Your clip", "Generated clips", "Results"])
+    with your_clip_tab:
         your_clip()
-    with generated:
+    with generated_clips_tab:
         generated_clips()
-    with results:
-        show_tables(details)
+    with results_tab:
+        results(details)
 
 
 @st.fragment
-@patient
-def your_clip():
+@explain_missing_files
+def your_clip() -> None:
     if st.segmented_control("Your clip", ["Upload", "Record"], default="Upload", required=True) == "Upload":
-        file = st.file_uploader(f"A clip of speech, up to {LONGEST} s", KINDS)
+        file = st.file_uploader(f"A clip of speech, up to {LONGEST} s", FILE_TYPES)
     else:
         file = st.audio_input(f"Up to {LONGEST} s")
     if file is None:
         st.info(
-            "The model names one of " + ", ".join(recogniser().class_names) + ", whatever it hears; it learnt from "
-            "actors and errs often."
+            f"The model outputs one of {', '.join(recogniser().class_names)} for any sound. It was trained on acted "
+            "speech and is often wrong."
         )
         return
     model = recogniser()
@@ -137,62 +141,62 @@ def your_clip():
         return
     mel = model.mel(samples)
     probabilities = dict(zip(model.class_names, model.probabilities(mel).tolist(), strict=True))
-    best = max(probabilities, key=probabilities.get)
+    best = max(probabilities, key=lambda emotion: probabilities[emotion])
     rate = model.audio.sample_rate
-    heard, seen = st.columns(2)
-    heard.metric("Heard", best, f"{probabilities[best]:.0%}", delta_color="off", delta_arrow="off")
-    heard.bar_chart(pd.Series(probabilities, name="probability"), horizontal=True, sort=False, height=220)
-    seen.pyplot(pictures.waveform(samples, rate, theme()), width="stretch")
-    show(seen, mel, wav_bytes(samples, rate))
+    emotion_column, clip_column = st.columns(2)
+    emotion_column.metric("Recognised", best, f"{probabilities[best]:.0%}", delta_color="off", delta_arrow="off")
+    emotion_column.bar_chart(pd.Series(probabilities, name="probability"), horizontal=True, sort=False, height=220)
+    clip_column.pyplot(pictures.waveform(samples, rate, theme()), width="stretch")
+    show(clip_column, mel, wav_bytes(samples, rate))
     enhancement(mel)
 
 
 @st.fragment
-@patient
-def enhancement(mel):
-    names = params.read("study", StudyConfig).enhanced
-    if not names or not Path(f"models/generators/{names[0]}.json").exists():
+@explain_missing_files
+def enhancement(mel: np.ndarray) -> None:
+    generators = params.read("study", StudyConfig).enhanced
+    if not generators or not Path(f"models/generators/{generators[0]}.json").exists():
         return
     st.subheader("Enhanced")
     st.caption(
-        f"Noised and denoised under an emotion by the {names[0]} model of the first fold: the source paper's "
-        "idea. The stronger, the less of the clip is left."
+        f"The {generators[0]} model of the first fold adds noise to the clip and removes it again, conditioned on an "
+        "emotion, as in Kim & Lee 2024. With a higher strength, less of the clip remains."
     )
-    asked, seen = st.columns(2)
-    emotion = asked.selectbox("Emotion", recogniser().class_names)
-    strength = asked.slider("Strength", 0.1, 1.0, 0.4, 0.1)
-    made = enhanced(names[0], mel, emotion, strength)
-    show(seen, made)
-    probability = recogniser().probabilities(made)[recogniser().class_names.index(emotion)]
-    asked.metric(f"heard as {emotion}", f"{probability:.0%}")
+    choice_column, clip_column = st.columns(2)
+    emotion = choice_column.selectbox("Emotion", recogniser().class_names)
+    strength = choice_column.slider("Strength", 0.1, 1.0, 0.4, 0.1)
+    enhanced_mel = enhance(generators[0], mel, emotion, strength)
+    show(clip_column, enhanced_mel)
+    probability = recogniser().probabilities(enhanced_mel)[recogniser().class_names.index(emotion)]
+    choice_column.metric(f"probability of {emotion}", f"{probability:.0%}")
 
 
 @st.fragment
-@patient
-def generated_clips():
-    names = [
-        name
-        for name in params.read("study", StudyConfig).generators
-        if Path(f"data/synthetic/{name}/index.csv").exists()
+@explain_missing_files
+def generated_clips() -> None:
+    generators = [
+        generator
+        for generator in params.read("study", StudyConfig).generators
+        if Path(f"data/synthetic/{generator}/index.csv").exists()
     ]
-    if not names:
+    if not generators:
         st.info("No generators in this study.")
         return
-    chosen, which = st.columns(2)
-    name = chosen.selectbox("Generator", names)
-    emotion = which.selectbox("Emotion of the clips", dataset().class_names)
+    generator_column, emotion_column = st.columns(2)
+    generator = generator_column.selectbox("Generator", generators)
+    emotion = emotion_column.selectbox("Emotion of the clips", dataset().class_names)
     sides = {
-        "Real, of the training part": gallery.real_mels(dataset()),
-        f"By {name}": gallery.synthetic_mels(dataset(), name),
+        "Real, from the training part": gallery.real_mels(dataset()),
+        f"By {generator}": gallery.synthetic_mels(dataset(), generator),
     }
-    st.caption("All by the same vocoder, so that they can be compared by ear.")
+    st.caption("All clips are played by the same vocoder, so that they can be compared by ear.")
     for title, mels in sides.items():
         st.subheader(title)
-        for place, mel in zip(st.columns(gallery.COUNT), mels[emotion], strict=True):
-            show(place, np.asarray(mel))
+        for column, mel in zip(st.columns(gallery.COUNT), mels[emotion], strict=True):
+            show(column, mel)
 
 
-def show_tables(details):
+def results(details: dict[str, Any]) -> None:
     st.markdown(tables.table(details))
     if details["quality"]:
         with st.expander("Quality of the generated clips"):
@@ -201,17 +205,17 @@ def show_tables(details):
     if len(details["enhanced"]["arms"]) > 1:
         with st.expander("Enhanced test clips"):
             st.markdown(f"{tables.table(details['enhanced'])}\n\n{tables.ENHANCED_NOTE}")
-    for title, picture in {
+    for title, figure in {
         "UA of each arm": "ua",
-        "Confusion": "confusion",
+        "Confusion of emotions": "confusion",
         "Recall of each emotion": "recall",
         "Learning curves": "learning_curves",
     }.items():
-        with st.expander(title, expanded=picture == "ua"):
-            st.image(f"plots/{picture}.png")
-    for name in details["quality"]:
-        with st.expander(f"Embeddings and gallery of {name}"):
-            st.image([f"plots/embeddings/{name}.png", f"plots/gallery/{name}.png"])
+        with st.expander(title, expanded=figure == "ua"):
+            st.image(f"plots/{figure}.png")
+    for generator in details["quality"]:
+        with st.expander(f"Embeddings and gallery of {generator}"):
+            st.image([f"plots/embeddings/{generator}.png", f"plots/gallery/{generator}.png"])
 
 
 st.set_page_config("Emotion in speech", page_icon="🗣", layout="wide")

@@ -1,4 +1,4 @@
-"""`python -m app.report [REVISION]`: the study as one page that needs no other file, report.html."""
+"""`python -m app.report [REVISION]`: the results of the study as one self-contained page, report.html."""
 
 import base64
 import io
@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import soundfile
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -26,15 +28,15 @@ PACKAGES = "torch", "torchvision", "diffusers", "numpy", "pandas", "scikit-learn
 PICTURES = {
     "UA of each arm": "plots/ua.png",
     "Recall of each emotion": "plots/recall.png",
-    "What is taken for what": "plots/confusion.png",
+    "Confusion of emotions": "plots/confusion.png",
     "Learning curves": "plots/learning_curves.png",
     "Quality of the generated clips": "plots/quality.png",
     "Enhanced test clips": "plots/enhanced.png",
 }
 
 
-def main(revision=None):
-    """Raises InputError where the study has no results yet."""
+def main(revision: str | None = None) -> None:
+    """Write report.html. Raises InputError where the study has no results yet."""
     path = Path("report.html").absolute()
     if revision:
         os.chdir(artifacts.folder(revision))
@@ -67,21 +69,21 @@ def main(revision=None):
     print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
 
 
-def headline(details):
-    """The best arm, and how each other one stands to plain training."""
-    arms = {arm: figures["overall"]["ua"] for arm, figures in details["arms"].items()}
-    best = max(arms, key=lambda arm: arms[arm]["value"])
-    changes = [
-        f"{arm} {tables.percent(figures['against']['baseline']['ua'], '+')}"
-        for arm, figures in details["arms"].items()
-        if "baseline" in figures["against"]
+def headline(details: dict[str, Any]) -> str:
+    """The arm with the highest UA, and the difference of every other arm from the baseline."""
+    ua_of = {arm: metrics["overall"]["ua"] for arm, metrics in details["arms"].items()}
+    best = max(ua_of, key=lambda arm: ua_of[arm]["value"])
+    differences = [
+        f"{arm} {tables.percent(metrics['against']['baseline']['ua'], '+')}"
+        for arm, metrics in details["arms"].items()
+        if "baseline" in metrics["against"]
     ]
-    text = f"The best mean recall (UA) is that of **{best}**: {tables.percent(arms[best])} %."
-    return text + (f" Against plain training, in points: {'; '.join(changes)}." if changes else "")
+    text = f"The arm **{best}** has the highest mean recall over emotions (UA): {tables.percent(ua_of[best])} %."
+    return text + (f" Difference from the baseline, in points: {'; '.join(differences)}." if differences else "")
 
 
-def tables_of(details):
-    """Their titles and texts."""
+def tables_of(details: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The title and the Markdown of each table."""
     yield "Arms", tables.table(details)
     if details["quality"]:
         yield "Quality of the generated clips", tables.quality_table(details["quality"])
@@ -89,36 +91,39 @@ def tables_of(details):
         yield "Enhanced test clips", f"{tables.table(details['enhanced'])}\n\n{tables.ENHANCED_NOTE}"
 
 
-def listen(name):
-    """`{emotion: file}`, one clip an emotion that a generator made; none where they were not pulled."""
-    files = sorted(Path(f"data/listen/{name}").glob("*-0.wav"))
+def listen(generator: str) -> dict[str, Path]:
+    """A sound file of each emotion, made by a generator; empty where the files were not pulled."""
+    files = sorted(Path(f"data/listen/{generator}").glob("*-0.wav"))
     return {path.stem.removesuffix("-0"): path for path in files}
 
 
-def markdown(text):
+def markdown(text: str) -> Markup:
+    """Markdown as HTML."""
     return Markup(MarkdownIt().enable("table").render(text))
 
 
-def picture(path):
+def picture(path: str) -> str:
+    """A PNG as a data URL."""
     return _inline("image/png", Path(path).read_bytes())
 
 
-def sound(path):
-    """A clip as MP3, a tenth of the WAV."""
+def sound(path: Path) -> str:
+    """A clip as a data URL: an MP3 of a tenth of the size of the WAV."""
     samples, rate = soundfile.read(path)
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="MP3")
     return _inline("audio/mpeg", file.getvalue())
 
 
-def _inline(kind, content):
+def _inline(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def commit():
-    """That of the workspace, marked where there are changes beside it."""
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return f"commit {done.stdout.strip() or 'unknown'}"
+def commit() -> str:
+    """The commit of the workspace, with a mark if there are uncommitted changes."""
+    command = ["git", "describe", "--always", "--dirty"]
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return f"commit {output.strip() or 'unknown'}"
 
 
 if __name__ == "__main__":

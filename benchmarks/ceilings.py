@@ -1,4 +1,6 @@
-"""What this machine can do at best: the rates that floors are made of."""
+"""What this machine can do at best: the rates from which floors are computed."""
+
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -9,7 +11,7 @@ from benchmarks import bench
 TIMES = 10
 
 
-def main():
+def main() -> dict[str, Any]:
     """Measure matrix products, a copy in memory and Fourier transforms; return the result."""
     source = torch.randn(2**26)
     target = torch.empty_like(source)
@@ -28,8 +30,8 @@ def main():
     }
 
 
-def row(name, figure, unit):
-    return {"name": name, "ours": figure, "unit": unit}
+def row(name: str, value: float, unit: str) -> dict[str, Any]:
+    return {"name": name, "ours": value, "unit": unit}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Training a diffusion model: ours against denoising-diffusion-pytorch and diffusers' example at the same size."""
 
 from statistics import median
+from typing import Any
 
 import torch
 from diffusers import UNet2DModel
@@ -8,38 +9,40 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import bench
 from benchmarks.common import denoising_diffusion_loop, diffusers_loop
-from benchmarks.training import N_MELS, noise
+from benchmarks.training import N_CLASSES, N_MELS, noise_clips
 from ser.core import params
 from ser.core.device import setup_torch
-from ser.core.optim import LOG_POINTS
-from ser.generators import denoiser, diffusion
+from ser.core.optim import LOG_POINTS, ignore
+from ser.generators import denoiser
+from ser.generators.denoiser import Denoiser, DenoiserConfig
+from ser.generators.diffusion import Diffusion
 
-WIDTH, BATCH, ROUNDS = 512, 16, 1
+EMBEDDING_WIDTH, BATCH, ROUNDS = 512, 16, 1
+CONDITION_WIDTH = EMBEDDING_WIDTH + N_CLASSES
 
 
-def main():
+def main() -> dict[str, Any]:
     """Time four loops in turn on noise; return the result."""
-    settings = params.read("generators.diffusion.fit", diffusion.Fit).model_copy(
+    config = params.read("generators.diffusion.fit", DenoiserConfig).model_copy(
         update={"updates": LOG_POINTS, "batch": BATCH}
     )
     setup_torch()
-    clips, conditions = noise(256), torch.randn(256, WIDTH)
-    model = denoiser.build(settings, WIDTH)
-    cells = (settings.patch**2, N_MELS // settings.patch, settings.frames // settings.patch)
-    theirs = diffusers_loop.Loop(UNet2DModel.from_config(model.unet.config), cells)
-    packaged = denoising_diffusion_loop.Loop(cells)
-    pixels = denoising_diffusion_loop.Loop((1, N_MELS, settings.frames))
-    normalise = clips.normaliser()
+    clips, embeddings = noise_clips(256), torch.randn(256, EMBEDDING_WIDTH)
+    model = denoiser.build(config, CONDITION_WIDTH)
+    example = diffusers_loop.Loop(UNet2DModel.from_config(model.unet.config), cell_shape(config))
+    package = denoising_diffusion_loop.Loop(cell_shape(config))
+    package_on_pixels = denoising_diffusion_loop.Loop((1, N_MELS, config.frames))
+    normaliser = clips.normaliser()
     loops = {
-        "ours": (settings.updates, lambda: diffusion.fit(clips, normalise, conditions, settings, 0, lambda _: None)),
-        "diffusers' example, same U-Net": (16, lambda: theirs.run(16)),
-        "denoising-diffusion-pytorch, same cells": (16, lambda: packaged.run(16)),
-        "denoising-diffusion-pytorch, on the mel itself": (2, lambda: pixels.run(2)),
+        "ours": (config.updates, lambda: Diffusion.fit(clips, normaliser, embeddings, config, 0, ignore)),
+        "diffusers' example, same U-Net": (16, lambda: example.run(16)),
+        "denoising-diffusion-pytorch, same cells": (16, lambda: package.run(16)),
+        "denoising-diffusion-pytorch, on the mel itself": (2, lambda: package_on_pixels.run(2)),
     }
-    theirs.run(1), packaged.run(1)
+    example.run(1), package.run(1)
     seconds = bench.alternate({name: run for name, (_, run) in loops.items()}, ROUNDS)
     rate = {name: loops[name][0] * BATCH / median(runs) for name, runs in seconds.items()}
-    operations = 3 * forward_operations(model, settings)
+    operations = 3 * forward_operations(model, config)
     ceiling = bench.matrix_product(torch.bfloat16)
     ours = rate.pop("ours")
     rows = [
@@ -58,23 +61,31 @@ def main():
         "what": "training a denoiser on mels of 80 x 128 in cells of 4 x 4, batches of 16",
         "floor": "all multiplications of forward and backward at the rate of a bf16 matrix product",
         "parameters": {
-            "ours": size(model),
-            "diffusers": size(theirs.unet),
-            "denoising-diffusion-pytorch": size(packaged.unet),
+            "ours": parameter_count(model),
+            "diffusers": parameter_count(example.unet),
+            "denoising-diffusion-pytorch": parameter_count(package.unet),
         },
         "versions": bench.versions("torch", "diffusers", "denoising-diffusion-pytorch"),
         "rows": rows,
     }
 
 
-def size(model):
+def cell_shape(config: DenoiserConfig) -> tuple[int, int, int]:
+    """Channels, height and width of a mel in cells of `patch` x `patch`."""
+    return config.patch**2, N_MELS // config.patch, config.frames // config.patch
+
+
+def parameter_count(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def forward_operations(model, settings):
-    """Floating-point operations of one crop's forward pass."""
+def forward_operations(model: Denoiser, config: DenoiserConfig) -> int:
+    """Floating-point operations of the forward pass of one crop."""
+    device = model.unconditional.device
+    mel = torch.zeros(1, 1, N_MELS, config.frames, device=device)
+    condition = torch.zeros(1, model.condition.in_features, device=device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, 1, N_MELS, settings.frames), torch.zeros(1), torch.zeros(1, WIDTH), torch.ones(1) > 0)
+        model(mel, torch.zeros(1, device=device), condition, torch.ones(1, device=device) > 0)
     return counter.get_total_flops()
 
 

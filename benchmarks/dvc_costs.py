@@ -1,4 +1,4 @@
-"""What the graph itself costs: a `dvc repro` with nothing to do, what `dvc push` sends, and the start of every stage.
+"""What the graph itself costs: a `dvc repro` with nothing to do, what `dvc push` sends, and the imports of every stage.
 
 Run with `python -m benchmarks.dvc_costs` at the root of a clone in which everything is up to date.
 """
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from dvc.repo import Repo
 
@@ -18,20 +19,20 @@ DVC = [str(Path(sys.executable).with_name("dvc"))]
 IMPORT = "from time import perf_counter; start = perf_counter(); import stages.{}; print(perf_counter() - start)"
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="write the result here as JSON")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     if changed := json.loads(output(*DVC, "status", "--json")):
         sys.exit(f"not up to date, so there is nothing to time; run `dvc repro` first: {', '.join(changed)}")
     stages = sorted(path.stem for path in Path("stages").glob("[a-z]*.py"))
-    repro = median(bench.alternate({"": lambda: output(*DVC, "repro")}, chosen.rounds)[""])
+    repro = median(bench.alternate({"": lambda: output(*DVC, "repro")}, arguments.rounds)[""])
     objects, size = pushed()
     bench.save(
-        chosen.out,
+        arguments.out,
         {
-            "what": f"costs of the graph, median of {chosen.rounds}; imports in a fresh interpreter",
+            "what": f"costs of the graph, median of {arguments.rounds}; imports in a fresh interpreter",
             "command": " ".join(["python -m benchmarks.dvc_costs", *sys.argv[1:]]),
             "machine": bench.machine(),
             "versions": bench.versions("dvc"),
@@ -39,18 +40,18 @@ def main():
                 row("dvc repro with nothing to do", repro, "s"),
                 row("objects that dvc push sends", objects, "objects"),
                 row("their size", size / 2**20, "MiB"),
-                *(row(f"import stages.{name}", imported(name, chosen.rounds), "s") for name in stages),
+                *(row(f"import stages.{name}", imported(name, arguments.rounds), "s") for name in stages),
             ],
         },
     )
 
 
-def output(*command):
+def output(*command: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def pushed():
-    """Number of different objects that a remote holds after `dvc push` (a folder counts with its list), and bytes."""
+def pushed() -> tuple[int, int]:
+    """How many different objects `dvc push` sends (each folder is one more), and how many bytes."""
     with Repo(".") as repo:
         outs = {out.hash_info.value: out for out in repo.index.outs if out.use_cache and out.can_push}
         objects = set(outs)
@@ -60,12 +61,13 @@ def pushed():
         return len(objects), sum(out.meta.size for out in outs.values())
 
 
-def imported(stage, rounds):
+def imported(stage: str, rounds: int) -> float:
+    """Seconds that the imports of a stage take."""
     return median(float(output(sys.executable, "-c", IMPORT.format(stage))) for _ in range(rounds))
 
 
-def row(name, figure, unit):
-    return {"name": name, "ours": round(figure, 3), "other": None, "ratio": None, "floor": None, "unit": unit}
+def row(name: str, value: float, unit: str) -> dict[str, Any]:
+    return {"name": name, "ours": round(value, 3), "other": None, "ratio": None, "floor": None, "unit": unit}
 
 
 if __name__ == "__main__":

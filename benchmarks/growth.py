@@ -1,7 +1,7 @@
-"""How catalogue, mels and split grow with the corpus, in time and memory, and what training loads of the packed mels.
+"""How the time and memory of catalogue, mels and split grow with the corpus, and what training loads of the mel store.
 
-Run with `python -m benchmarks.growth`. The clips are half a second of noise each, no two the same bytes, under names
-and labels made up here; every stage runs in a process of its own. Needs 20 kB on the disk a clip, freed at the end.
+Run with `python -m benchmarks.growth`. The clips are half a second of noise each, all different, with invented names
+and labels. Every stage runs in a process of its own. Needs 20 kB of disk space per clip, which is freed at the end.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -19,15 +20,15 @@ import yaml
 from benchmarks import bench
 
 ROOT = Path(__file__).parents[1]
-EMOTIONS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
+CLASS_NAMES = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
 RATE, SAMPLES, LOADED = 16000, 8000, 64
 
-# What a process runs: the stage itself, with a parser that knows the names made up here.
+# What a process runs: the stage itself, with a parser for the invented names.
 STAGE = """
 import sys
 from benchmarks import growth
 from ser.corpora import demo
-from ser.runtime import stage
+from ser.core.stage import stage
 demo.parse = growth.parse
 stage(__import__(f"stages.{sys.argv[1]}", fromlist=["main"]).main)
 """
@@ -35,31 +36,32 @@ TRAINING = """
 import resource
 import pandas as pd, torch
 from benchmarks import growth
-from ser import batches, packs
+from ser.data import clips, mel_store
 table = pd.read_csv("data/catalogue.csv", usecols=["clip", "emotion"])
-emotion = dict(zip(table["clip"], table["emotion"]))
-pack = packs.read("data/mels")
+emotion_of = dict(zip(table["clip"], table["emotion"]))
+store = mel_store.read("data/mels")
+names = list(table["clip"].iloc[:: len(table) // growth.LOADED])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-batches.clips(pack, list(table["clip"].iloc[:: len(table) // growth.LOADED]), emotion, growth.EMOTIONS, "cpu")
+clips.load_clips(store, names, emotion_of, growth.CLASS_NAMES, torch.device("cpu"))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1510, 15_000, 100_000])
     parser.add_argument("--out", type=Path, help="write the result here as JSON")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     rows = []
-    for clips in chosen.sizes:
+    for clips in arguments.sizes:
         with tempfile.TemporaryDirectory() as folder:
             fill(Path(folder), clips)
             rows += measure(Path(folder), clips)
     bench.save(
-        chosen.out,
+        arguments.out,
         {
             "what": "stages on generated clips of half a second: wall time with interpreter start, and peak memory; "
-            f"then what loading {LOADED} clips of the packed mels adds to a process that has opened the pack",
+            f"then what loading {LOADED} clips adds to a process that has opened the mel store",
             "command": " ".join(["python -m benchmarks.growth", *sys.argv[1:]]),
             "machine": bench.machine(),
             "versions": bench.versions("numpy", "pandas", "soundfile", "soxr", "torch"),
@@ -68,10 +70,10 @@ def main():
     )
 
 
-def fill(folder, clips):
-    """A working folder with `clips` wav files and the parameters that select them."""
+def fill(folder: Path, clips: int) -> None:
+    """Make a working folder with `clips` wav files and the parameters that select them."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values |= {"emotions": EMOTIONS, "corpora": {"emodb": False, "ravdess": False, "demo": True}}
+    values |= {"emotions": CLASS_NAMES, "corpora": dict.fromkeys(values["corpora"], False) | {"demo": True}}
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
     corpus = folder / "data" / "corpora" / "demo"
     corpus.mkdir(parents=True)
@@ -82,20 +84,20 @@ def fill(folder, clips):
         (corpus / f"{number}.wav").write_bytes(header + noise[number : number + SAMPLES].tobytes())
 
 
-def parse(path):
+def parse(path: Path) -> dict[str, str]:
     """Labels from a number: 60 speakers, twelve sentences and six emotions in every combination."""
     number = int(path.stem)
     return {
         "speaker": f"demo-{number % 60:02}",
         "sex": ["female", "male"][number % 2],
         "text": f"demo-{number // 360 % 12:02}",
-        "emotion": EMOTIONS[number // 60 % 6],
+        "emotion": CLASS_NAMES[number // 60 % 6],
         "intensity": "normal",
     }
 
 
-def measure(folder, clips):
-    """A row for time and a row for memory of each stage, and one for what training loads."""
+def measure(folder: Path, clips: int) -> list[dict[str, Any]]:
+    """Rows for the time and the memory of each stage, and for what training loads."""
     rows = []
     for stage in ("catalogue", "cache_mels", "split"):
         seconds, mebibytes, _ = run(folder, STAGE, stage)
@@ -104,13 +106,13 @@ def measure(folder, clips):
         rows.append(row(f"{stage}, {clips} clips, peak memory", mebibytes, "MiB"))
     size = (folder / "data" / "mels" / "frames.npy").stat().st_size
     *_, output = run(folder, TRAINING)
-    rows.append(row(f"packed mels of {clips} clips", size / 2**20, "MiB"))
+    rows.append(row(f"mel store of {clips} clips", size / 2**20, "MiB"))
     rows.append(row(f"memory to load {LOADED} of {clips} clips", int(output) / 2**10, "MiB"))
     return rows
 
 
-def run(folder, program, *arguments):
-    """Run a program in a process of its own; its seconds, peak memory in MiB and output."""
+def run(folder: Path, program: str, *arguments: str) -> tuple[float, float, str]:
+    """Run a program in a process of its own; return its seconds, peak memory in MiB and output."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     start = perf_counter()
     with subprocess.Popen(
@@ -125,8 +127,8 @@ def run(folder, program, *arguments):
     return seconds, usage.ru_maxrss / 1024, output
 
 
-def row(name, figure, unit):
-    return {"name": name, "ours": round(figure, 3), "other": None, "ratio": None, "floor": None, "unit": unit}
+def row(name: str, value: float, unit: str) -> dict[str, Any]:
+    return {"name": name, "ours": round(value, 3), "other": None, "ratio": None, "floor": None, "unit": unit}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Caching mels: the stage against the common loop over librosa, and against the work that no code can leave out.
+"""Caching mels: the stage against the common loop over librosa, and against the work that no code can avoid.
 
-Run with `python -m benchmarks.mels`. All of it happens in one process, in turn, without interpreter start and imports.
+Run with `python -m benchmarks.mels`. Everything runs in one process, in turn, without interpreter start and imports.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,8 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import bench
 from benchmarks.common import librosa_loop
-from ser.audio.io import Audio, load_audio, trim
-from ser.audio.mel import Mels, _analysis, melspectrogram
+from ser.audio.io import AudioConfig, load_audio, trim
+from ser.audio.mel import MelConfig, melspectrogram, window_and_filters
 from ser.core import params
 from stages import cache_mels, catalogue, download
 
@@ -33,34 +34,36 @@ fork = multiprocessing.get_context("fork")
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--mirror",
         type=Path,
         default=os.environ.get("SER_MIRROR"),
-        help="folder with emodb/ and ravdess/; generated clips without one",
+        help="folder with emodb/ and ravdess/; default: the generated clips of the demo",
     )
-    parser.add_argument("--clips", type=int, help="as many, drawn at random (all)")
+    parser.add_argument("--clips", type=int, help="number of clips, drawn at random; default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="write the result here as JSON")
-    chosen = parser.parse_args()
-    out, mirror = chosen.out and chosen.out.absolute(), chosen.mirror and Path(chosen.mirror).absolute()
+    arguments = parser.parse_args()
+    out = arguments.out and arguments.out.absolute()
+    mirror = arguments.mirror and Path(arguments.mirror).absolute()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        fill(mirror, chosen.clips)
-        bench.save(out, measure(mirror, chosen.rounds))
+        fill(mirror, arguments.clips)
+        bench.save(out, measure(mirror, arguments.rounds))
         os.chdir("/")
 
 
-def fill(mirror, clips):
-    """Make the working folder one in which `cache_mels` can run."""
+def fill(mirror: Path | None, clips: int | None) -> None:
+    """Prepare the working folder for `cache_mels`."""
     values = yaml.safe_load(PARAMS.read_text())
-    values["corpora"] = {"emodb": bool(mirror), "ravdess": bool(mirror), "demo": not mirror}
+    corpora = ["emodb", "ravdess"] if mirror else ["demo"]
+    values["corpora"] = {name: name in corpora for name in values["corpora"]}
     Path("params.yaml").write_text(yaml.safe_dump(values))
     if mirror:
         os.environ["SER_MIRROR"] = str(mirror)
-    for name in values["corpora"]:
+    for name in corpora:
         download.main(name)
     catalogue.main()
     if clips:
@@ -68,60 +71,66 @@ def fill(mirror, clips):
         table.sample(min(clips, len(table)), random_state=0).sort_index().to_csv("data/catalogue.csv", index=False)
 
 
-def measure(mirror, rounds):
-    sound, settings = params.read("audio", Audio), params.read("mels", Mels)
+def measure(mirror: Path | None, rounds: int) -> dict[str, Any]:
+    audio_config, mel_config = params.read("audio", AudioConfig), params.read("mels", MelConfig)
     table = pd.read_csv("data/catalogue.csv")
     paths = list(table["path"])
-    parts = []
+    seconds_of_steps = []
 
-    def loop():
+    def loop() -> None:
         Path("loop").mkdir()
-        librosa_loop.run(paths, "loop", settings)
+        librosa_loop.run(paths, "loop", mel_config)
         shutil.rmtree("loop")
 
     seconds = bench.alternate(
         {
             "ours": cache_mels.main,
             "loop": loop,
-            "parts": lambda: parts.append(unavoidable(paths, sound, settings)),
-            "processes": lambda: at_once(paths, sound, settings),
+            "steps": lambda: seconds_of_steps.append(unavoidable(paths, audio_config, mel_config)),
+            "processes": lambda: in_processes(paths, audio_config, mel_config),
         },
         rounds,
     )
     ours, other = median(seconds["ours"]), median(seconds["loop"])
     cores = bench.machine()["cores"]
-    each = {name: median(part[name] for part in parts[1:]) for name in parts[0]}
+    step_medians = {name: median(steps[name] for steps in seconds_of_steps[1:]) for name in seconds_of_steps[0]}
     floor = median(seconds["processes"])
 
-    def row(name, ours=None, other=None, floor=None, unit="ms a clip"):
-        scale = 1000 / len(paths) if unit == "ms a clip" else 1
-        figures = {"ours": ours, "other": other, "floor": floor}
-        figures = {key: value if value is None else round(scale * value, 6) for key, value in figures.items()}
+    def row(
+        name: str,
+        ours: float | None = None,
+        other: float | None = None,
+        floor: float | None = None,
+        unit: str = "ms per clip",
+    ) -> dict[str, Any]:
+        scale = 1000 / len(paths) if unit == "ms per clip" else 1
+        values = {"ours": ours, "other": other, "floor": floor}
+        values = {key: value if value is None else round(scale * value, 6) for key, value in values.items()}
         ratio, reached = other and other / ours, other and floor / ours
-        return {"name": name, **figures, "ratio": ratio, "reached": reached, "unit": unit}
+        return {"name": name, **values, "ratio": ratio, "reached": reached, "unit": unit}
 
     kind = "real" if mirror else "generated"
     return {
         "what": f"mels of {len(paths)} {kind} clips, {table.seconds.mean():.2f} s on average: the stage on {cores} "
-        f"threads with packing, against a loop over librosa; median of {rounds} interleaved rounds",
+        f"threads with writing, against a loop over librosa; median of {rounds} interleaved rounds",
         "floor": f"decoding, resampling, windows, FFT and filters alone, in {cores} processes at once",
         "command": " ".join(["python -m benchmarks.mels", *sys.argv[1:]]),
         "machine": bench.machine(),
         "versions": bench.versions("numpy", "scipy", "librosa", "soundfile", "soxr"),
         "rows": [
             row("mel caching", ours, other, floor),
-            *(row(f"mel caching, {name} alone, one thread", floor=part) for name, part in each.items()),
-            row("mel caching, all parts on one thread / cores", floor=sum(each.values()) / cores),
-            row("mel caching, largest difference from librosa", difference(paths, sound, settings), unit="dB"),
+            *(row(f"mel caching, {name} alone, one thread", floor=step) for name, step in step_medians.items()),
+            row("mel caching, all steps on one thread / cores", floor=sum(step_medians.values()) / cores),
+            row("mel caching, largest difference from librosa", difference(paths, audio_config, mel_config), unit="dB"),
         ],
         "seconds": {name: [round(second, 4) for second in seconds[name]] for name in ("ours", "loop")},
     }
 
 
-def unavoidable(paths, sound, settings):
-    """Seconds of each part on one thread, as bare as libraries can do it."""
-    window, filters = _analysis(sound.sample_rate, settings)
-    seconds = Counter()
+def unavoidable(paths: list[str], audio_config: AudioConfig, mel_config: MelConfig) -> Counter[str]:
+    """Seconds of each step on one thread, with bare calls of libraries."""
+    window, filters = window_and_filters(audio_config.sample_rate, mel_config)
+    seconds: Counter[str] = Counter()
     with threadpool_limits(1):
         for path in paths:
             start = perf_counter()
@@ -129,38 +138,38 @@ def unavoidable(paths, sound, settings):
             read = perf_counter()
             mono = samples.mean(axis=1, dtype=np.float32)
             ready = perf_counter()
-            resampled = soxr.resample(mono, rate, sound.sample_rate)
+            resampled = soxr.resample(mono, rate, audio_config.sample_rate)
             seconds["decode"] += read - start
             seconds["resample"] += perf_counter() - ready
-            samples = np.pad(trim(resampled, sound.trim_db), settings.n_fft // 2)
+            samples = np.pad(trim(resampled, audio_config.trim_db), mel_config.n_fft // 2)
             start = perf_counter()
-            frames = np.lib.stride_tricks.sliding_window_view(samples, settings.n_fft)[:: settings.hop]
+            frames = np.lib.stride_tricks.sliding_window_view(samples, mel_config.n_fft)[:: mel_config.hop]
             spectrum = scipy.fft.rfft(frames * window)
             (spectrum.real**2 + spectrum.imag**2)[:, : len(filters)] @ filters
             seconds["windows, FFT and filters"] += perf_counter() - start
     return seconds
 
 
-def at_once(paths, sound, settings):
-    """The same, shared by a process a core: what the cores can do when both are busy."""
+def in_processes(paths: list[str], audio_config: AudioConfig, mel_config: MelConfig) -> None:
+    """The same in one process per core: what the cores can do when all are busy."""
     count = bench.machine()["cores"]
     shares = [paths[number::count] for number in range(count)]
-    processes = [fork.Process(target=unavoidable, args=(share, sound, settings)) for share in shares]
+    processes = [fork.Process(target=unavoidable, args=(share, audio_config, mel_config)) for share in shares]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
 
 
-def difference(paths, sound, settings):
-    """The largest difference in dB from librosa, on the same samples of some 200 clips."""
-    largest = 0
+def difference(paths: list[str], audio_config: AudioConfig, mel_config: MelConfig) -> float:
+    """The largest difference from librosa in dB, on the same samples of about 200 clips."""
+    largest = 0.0
     for path in paths[:: max(1, len(paths) // 200)]:
-        samples = load_audio(path, sound)
-        ours = melspectrogram(samples, sound.sample_rate, settings)
-        theirs = librosa_loop.mel(samples, settings, sound.sample_rate).T
-        largest = max(largest, np.abs(ours - theirs).max())
-    return float(largest)
+        samples = load_audio(path, audio_config)
+        mel = melspectrogram(samples, audio_config.sample_rate, mel_config)
+        librosa_mel = librosa_loop.mel(samples, mel_config, audio_config.sample_rate)
+        largest = max(largest, float(np.abs(mel - librosa_mel).max()))
+    return largest
 
 
 if __name__ == "__main__":

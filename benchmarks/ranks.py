@@ -1,10 +1,11 @@
-"""Units side by side: a stage of four folds in one process that uses all cores, against ranks of one thread each."""
+"""Fold jobs in parallel: a stage of four folds in one process with all cores, against ranks of one thread each."""
 
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +18,14 @@ ROOT = Path(__file__).parents[1]
 FOLDS, CLIPS, EPOCHS = 4, 288, 8
 
 
-def main():
+def main() -> dict[str, Any]:
     """Time `stages.train` on generated mels both ways, in turn; return the result."""
     cores = bench.machine()["cores"]
     launcher = f"{sys.executable} -m torch.distributed.run --nproc-per-node {cores}"  # torchrun
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder))
 
-        def train(**environment):
+        def train(**environment: str) -> None:
             subprocess.run(
                 [sys.executable, "-m", "stages.train", "baseline"],
                 check=True,
@@ -42,12 +43,12 @@ def main():
         )
     (alone,), (ranks,) = runs.values()
     return {
-        "what": f"training {FOLDS} folds of ResNet-18: `torchrun --nproc-per-node {cores}`, a thread each, against one "
-        f"process of {cores} threads; interpreter start included",
+        "what": f"training {FOLDS} folds of ResNet-18: `torchrun --nproc-per-node {cores}`, one thread each, against "
+        f"one process of {cores} threads; interpreter start included",
         "versions": bench.versions("torch"),
         "rows": [
             {
-                "name": f"{FOLDS} units on {cores} ranks",
+                "name": f"{FOLDS} fold jobs on {cores} ranks",
                 "unit": "s",
                 "ours": ranks,
                 "other": alone,
@@ -57,14 +58,14 @@ def main():
     }
 
 
-def fill(folder):
-    """Make `folder` one in which `stages.train` can run: noise in place of mels."""
-    rng, emotions = np.random.default_rng(0), ["anger", "neutral", "sadness"]
-    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
-    settings["emotions"] = emotions
-    settings["classifier"] |= {"arch": "resnet18", "frames": 128}
-    settings["training"] |= {"epochs": EPOCHS, "patience": EPOCHS}
-    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+def fill(folder: Path) -> None:
+    """Prepare `folder` for `stages.train`, with noise in place of mels."""
+    rng, class_names = np.random.default_rng(0), ["anger", "neutral", "sadness"]
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["emotions"] = class_names
+    values["classifier"] |= {"arch": "resnet18", "frames": 128}
+    values["training"] |= {"epochs": EPOCHS, "patience": EPOCHS}
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
     number = np.arange(CLIPS)
     table = pd.DataFrame(
         {
@@ -74,7 +75,7 @@ def fill(folder):
             "sex": "female",
             "text": "a",
             "speaker": [f"demo-{n // 3 % 12:02}" for n in number],
-            "emotion": [emotions[n % 3] for n in number],
+            "emotion": [class_names[n % 3] for n in number],
             "intensity": "normal",
             "seconds": 1.0,
             "sample_rate": 16000,
@@ -83,9 +84,9 @@ def fill(folder):
     )[list(manifest.COLUMNS)]
     (folder / "data").mkdir()
     table.to_csv(folder / "data/catalogue.csv", index=False)
-    split = splits.Split(protocol="speaker", folds=FOLDS, repeats=1, validation=0.15, training=1.0, seed=0)
-    splits.make(table, split).to_csv(folder / "data/splits.csv", index=False)
-    mels = (({"clip": clip}, rng.uniform(-80, 0, (130, settings["mels"]["n_mels"]))) for clip in table["clip"])
+    config = splits.SplitConfig(protocol="speaker", folds=FOLDS, repeats=1, validation=0.15, training=1.0, seed=0)
+    splits.make(table, config).to_csv(folder / "data/splits.csv", index=False)
+    mels = (({"clip": clip}, rng.uniform(-80, 0, (values["mels"]["n_mels"], 130))) for clip in table["clip"])
     mel_store.write(folder / "data/mels", mels)
 
 

@@ -1,33 +1,35 @@
-"""All benchmarks, one after the other in one process tree, and their table in docs/performance.md.
+"""All benchmarks, one after the other, and their tables in docs/performance.md.
 
-`python -m benchmarks.run [NAME ...]`, about 20 minutes on 2 cores; leave the machine alone meanwhile.
+`python -m benchmarks.run [NAME ...]` takes about 20 minutes on 2 cores; do not use the machine for anything else
+meanwhile.
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measured import run, show, table
 
-NAMES = ["ceilings", "training", "diffusion", "sampling", "mels", "dvc_costs", "scheduler", "ranks", "growth"]
+NAMES = ["ceilings", "training", "diffusion", "sampling", "mels", "dvc_costs", "ranks", "growth"]
 RESULTS, DOCUMENT = Path("benchmarks/results"), Path("docs/performance.md")
 
 
-def main(names):
+def main(names: list[str]) -> None:
     failed = run("benchmarks", {name: [] for name in names or NAMES}, RESULTS)
     show(DOCUMENT, tables(load()))
     if failed:
         sys.exit(f"benchmarks that failed: {', '.join(failed)}")
 
 
-def load():
-    """The committed results by name, in the order of NAMES; the whole study last."""
+def load() -> dict[str, Any]:
+    """The committed results by name, in the order of NAMES, with the whole study last."""
     paths = [RESULTS / f"{name}.json" for name in [*NAMES, "study"]]
     return {path.stem: json.loads(path.read_text()) for path in paths if path.exists()}
 
 
-def tables(results):
-    """Markdown: what is compared with another way, what stands alone, quality of samples, the scheduler, the study."""
+def tables(results: dict[str, Any]) -> str:
+    """Markdown tables: comparisons, single measurements, quality of samples, the study, the machine."""
     rows = [row for result in results.values() for row in result.get("rows", [])]
     parts = [
         table(
@@ -35,10 +37,10 @@ def tables(results):
             [
                 [
                     row["name"],
-                    _figure(row, "ours"),
-                    _figure(row, "other"),
+                    _value(row, "ours"),
+                    _value(row, "other"),
                     f"{row['ratio']:.1f}",
-                    _figure(row, "floor"),
+                    _value(row, "floor"),
                     f"{100 * row['reached']:.0f} %" if row.get("reached") else "",
                 ]
                 for row in rows
@@ -46,9 +48,9 @@ def tables(results):
             ],
         ),
         table(
-            "measured alone | figure",
+            "single measurement | value",
             [
-                [row["name"], _figure(row, "ours" if row.get("ours") is not None else "floor")]
+                [row["name"], _value(row, "ours" if row.get("ours") is not None else "floor")]
                 for row in rows
                 if row.get("other") is None
             ],
@@ -56,18 +58,18 @@ def tables(results):
     ]
     if sampling := results.get("sampling"):
         points = [{"count": 1200, **sampling["default"]}] + [
-            {"count": sampling["mels a point"], **point} for point in sampling["curve"]
+            {"count": sampling["mels_per_point"], **point} for point in sampling["curve"]
         ]
         parts.append(
             table(
-                "sampler | steps | guidance | mels | s a mel | Fréchet distance | recognised as meant",
+                "sampler | steps | guidance | mels | s per mel | Fréchet distance | recognised as intended",
                 [
                     [
                         point["sampler"],
                         point["steps"],
                         point["guidance"],
                         point["count"],
-                        f"{point['seconds a mel']:.3g}",
+                        f"{point['seconds_per_mel']:.3g}",
                         f"{point['frechet']:.1f}",
                         f"{100 * point['accuracy']:.0f} %",
                     ]
@@ -75,8 +77,6 @@ def tables(results):
                 ],
             )
         )
-    if scheduler := results.get("scheduler"):
-        parts.append(table(" | ".join(scheduler["cases"][0]), [case.values() for case in scheduler["cases"]]))
     if study := results.get("study"):
         minutes = [[stage, f"{seconds / 60:.1f}"] for stage, seconds in study["seconds"].items()]
         parts.append(table("stage of the study | minutes", [*minutes, ["**all**", f"**{study['minutes']:.1f}**"]]))
@@ -84,7 +84,7 @@ def tables(results):
     return "\n".join(parts)
 
 
-def _machine(results):
+def _machine(results: dict[str, Any]) -> str:
     machine = next(iter(results.values()))["machine"]
     versions = {name: version for result in results.values() for name, version in result.get("versions", {}).items()}
     return (
@@ -94,7 +94,7 @@ def _machine(results):
     )
 
 
-def _figure(row, key):
+def _value(row: dict[str, Any], key: str) -> str:
     value = row.get(key)
     return "" if value is None else f"{value:.3g} {row['unit']}" if value < 1000 else f"{value:,.0f} {row['unit']}"
 

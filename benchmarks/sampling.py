@@ -1,13 +1,20 @@
-"""Sampling: quality against time for samplers, steps and guidance, and our default against 1,000 steps of DDPM, ours
-and that of two packages. Uses the models of the first fold in the workspace."""
+"""Sampling: quality against time for samplers, steps and guidance, and the speed of other implementations.
+
+Our default is compared with 1,000 steps of DDPM, ours and those of two packages. Uses the models of the first fold in
+the workspace.
+"""
+
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import UNet2DModel
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from benchmarks import bench
 from benchmarks.common import denoising_diffusion_loop, diffusers_loop
-from benchmarks.diffusion import forward_operations
+from benchmarks.diffusion import cell_shape, forward_operations
 from benchmarks.training import N_MELS
 from ser.core import checkpoints, params
 from ser.core.device import setup_torch
@@ -15,27 +22,40 @@ from ser.core.rng import make_rng
 from ser.data.clips import Normaliser
 from ser.data.dataset import load_dataset
 from ser.evaluation import sample_metrics
-from ser.generators import diffusion
-from ser.models.classifier import ClassifierSettings, build_classifier
+from ser.generators.denoiser import DenoiserConfig, DiffusionSampleConfig
+from ser.generators.diffusion import Diffusion
+from ser.models.classifier import Classifier, ClassifierConfig, build_classifier
 from ser.reporting import figures
 
 CLIPS = 1200
-FEW = 24  # mels in a point of the curve, and of 1,000 steps
+FEW = 24  # mels for a point of the curve, and for 1,000 steps
 CURVE = {"dpm_solver": [4, 6, 8, 10, 15, 25], "ddim": [10, 25, 50], "ddpm": [50, 1000]}
 GUIDANCE = [1.0, 2.0, 3.0, 4.0]
-EVALUATOR = "masked"  # its classifier did not make the embeddings that condition the samples; `baseline` did
+EVALUATOR = "augmented"  # its classifier did not make the embeddings that condition the samples; `baseline` did
 PLOT = "docs/sampling.png"
-STEPS, BATCH = 50, 16  # of the packages' 1,000 steps, all alike; mels at once
+STEPS, BATCH = 50, 16  # of the packages: steps that are timed of their 1,000 equal ones, and mels at a time
 
 
-def main():
-    """Measure the curve and the ratios; write the curve's picture; return the result."""
-    fold = first_fold()
-    default = params.read("generators.diffusion.sample", diffusion.Sample)
-    ours = {"name": "default", **describe(default), **judged(fold, default, CLIPS)}
+@dataclass(frozen=True)
+class FirstFold:
+    """The generator of the first fold, and what its samples are evaluated with."""
+
+    generator: Diffusion
+    embeddings: Tensor  # [clips, width], of the training clips
+    labels: Tensor  # [clips]
+    n_classes: int
+    evaluator: Classifier
+    reference: Tensor  # [clips, width], embeddings of the training clips by the evaluator
+
+
+def main() -> dict[str, Any]:
+    """Measure the curve and the ratios; draw the curve; return the result."""
+    fold = load_first_fold()
+    default = params.read("generators.diffusion.sample", DiffusionSampleConfig)
+    ours = {"name": "default", **describe(default), **evaluate(fold, default, CLIPS)}
     curve = [
-        {**describe(settings), **judged(fold, settings, FEW)}
-        for settings in [
+        {**describe(config), **evaluate(fold, config, FEW)}
+        for config in [
             *(
                 default.model_copy(update={"sampler": sampler, "steps": steps})
                 for sampler, counts in CURVE.items()
@@ -55,7 +75,7 @@ def main():
         }
         for name, seconds in alternatives(fold, curve).items()
     ]
-    operations = 2 * default.steps * CLIPS * fold["operations"]
+    operations = 2 * default.steps * CLIPS * forward_operations(fold.generator.denoiser, fold.generator.config)
     rows[0] |= {"floor": operations / bench.matrix_product(torch.bfloat16)}
     rows[0] |= {"reached": rows[0]["floor"] / ours["seconds"]}
     return {
@@ -65,99 +85,95 @@ def main():
         "rows": rows,
         "default": ours,
         "curve": curve,
-        "mels a point": FEW,
+        "mels_per_point": FEW,
     }
 
 
-def first_fold():
-    """The first fold's denoiser, its conditions, and what its samples are judged by."""
-    device, emotions = setup_torch(), params.read("emotions", list[str])
-    real = load_dataset(emotions, params.read("split.protocol", str))
-    fold = real.folds[0]
-    clips, fitted = real.clips(fold.train, device), params.read("generators.diffusion.fit", diffusion.Fit)
-    crops = clips.random_crops(torch.arange(len(clips)), fitted.frames, make_rng(0))
-    state, weights = (
-        checkpoints.load("models/generators/diffusion", fold),
-        checkpoints.load(f"models/arms/{EVALUATOR}", fold),
+def load_first_fold() -> FirstFold:
+    device, class_names = setup_torch(), params.read("emotions", list[str])
+    dataset = load_dataset(class_names, params.read("split.protocol", str))
+    fold = dataset.folds[0]
+    clips = dataset.clips(fold.train, device)
+    fit_config = params.read("generators.diffusion.fit", DenoiserConfig)
+    generator = Diffusion.restore(checkpoints.load("models/generators/diffusion", fold), fit_config).to(device)
+    classifier = params.read("classifier", ClassifierConfig).untrained()
+    evaluator = build_classifier(classifier, Normaliser.blank(N_MELS), len(class_names), 0).to(device).eval()
+    evaluator.load_state_dict(checkpoints.load(f"models/arms/{EVALUATOR}", fold))
+    crops = clips.random_crops(torch.arange(len(clips)), fit_config.frames, make_rng(0))
+    return FirstFold(
+        generator,
+        checkpoints.load("data/embeddings", fold)["embeddings"],
+        clips.labels.cpu(),
+        len(class_names),
+        evaluator,
+        embed(evaluator, crops),
     )
-    normalise = Normaliser(state.pop("mean"), state.pop("std"))
-    evaluator = Normaliser(weights.pop("mean"), weights.pop("std"))
-    chosen = params.read("classifier", ClassifierSettings)
-    classifier = build_classifier(chosen, N_MELS, len(emotions), 0).eval()
-    classifier.load_state_dict(weights)
-    embeddings = checkpoints.load("data/embeddings", fold)["features"]
-
-    def embed(mels):
-        return torch.cat([classifier.embed(evaluator(some)) for some in mels.split(64)])
-
-    def draw(settings, count):
-        draws, settings = make_rng(0), settings.model_copy(update={"count": count // len(emotions)})
-        mels = [
-            diffusion.sample(
-                state, N_MELS, number, embeddings[clips.emotion == number], fitted, settings, draws, device
-            )
-            for number in range(len(emotions))
-        ]
-        return normalise.to_db(torch.cat(mels))
-
-    model = diffusion.load(state, fitted, device)
-    return {
-        "draw": draw,
-        "embed": embed,
-        "head": classifier.head,
-        "reference": torch.no_grad()(embed)(crops),
-        "emotions": len(emotions),
-        "unet": model.unet,
-        "fitted": fitted,
-        "operations": forward_operations(model, fitted),
-    }
 
 
 @torch.inference_mode()
-def judged(fold, settings, count):
-    """Seconds to draw `count` mels, as many an emotion; their Fréchet distance to the training clips, and the share
-    recognised as the emotion that they were drawn for."""
-    mels, seconds = bench.timed(lambda: fold["draw"](settings, count))
-    features = fold["embed"](mels)
-    meant = torch.arange(fold["emotions"]).repeat_interleave(count // fold["emotions"])
+def embed(evaluator: Classifier, mels: Tensor) -> Tensor:
+    """Embeddings `[clips, width]` of mels in dB `[clips, 1, n_mels, frames]`."""
+    return torch.cat([evaluator.embed(evaluator.normaliser(batch)) for batch in mels.split(64)])
+
+
+def sample(fold: FirstFold, config: DiffusionSampleConfig, count: int) -> Tensor:
+    """Mels in dB, equally many of each emotion, `count` in all."""
+    rng, config = make_rng(0), config.model_copy(update={"count": count // fold.n_classes})
+    mels = [
+        fold.generator.sample(label, fold.embeddings[fold.labels == label], config, rng)
+        for label in range(fold.n_classes)
+    ]
+    normaliser = fold.generator.normaliser
+    return normaliser.to_db(torch.cat(mels).to(fold.generator.device))
+
+
+@torch.inference_mode()
+def evaluate(fold: FirstFold, config: DiffusionSampleConfig, count: int) -> dict[str, float]:
+    """The time to sample `count` mels, and their quality.
+
+    Quality is the Fréchet distance to the training clips, and the share recognised as the intended emotion.
+    """
+    mels, seconds = bench.timed(lambda: sample(fold, config, count))
+    embeddings = embed(fold.evaluator, mels)
+    intended = torch.arange(fold.n_classes, device=mels.device).repeat_interleave(count // fold.n_classes)
     return {
         "seconds": seconds,
-        "seconds a mel": seconds / count,
-        "frechet": sample_metrics.frechet(features, fold["reference"]),
-        "accuracy": (fold["head"](features).argmax(1) == meant).float().mean().item(),
+        "seconds_per_mel": seconds / count,
+        "frechet": sample_metrics.frechet(embeddings.cpu(), fold.reference.cpu()),
+        "accuracy": (fold.evaluator.head(embeddings).argmax(1) == intended).float().mean().item(),
     }
 
 
-def describe(settings):
-    return {"sampler": settings.sampler, "steps": settings.steps, "guidance": settings.guidance}
+def describe(config: DiffusionSampleConfig) -> dict[str, Any]:
+    return {"sampler": config.sampler, "steps": config.steps, "guidance": config.guidance}
 
 
-def alternatives(fold, curve):
-    """Seconds for CLIPS mels in other ways, each measured on fewer of them."""
+def alternatives(fold: FirstFold, curve: list[dict[str, Any]]) -> dict[str, float]:
+    """Seconds for CLIPS mels with other implementations, each measured on fewer mels."""
     (full,) = (point for point in curve if point["sampler"] == "ddpm" and point["steps"] == 1000)
-    cells = (fold["fitted"].patch ** 2, N_MELS // fold["fitted"].patch, fold["fitted"].frames // fold["fitted"].patch)
-    theirs = diffusers_loop.Loop(UNet2DModel.from_config(fold["unet"].config), cells)
-    packaged = denoising_diffusion_loop.Loop(cells, steps=STEPS)
+    cells = cell_shape(fold.generator.config)
+    example = diffusers_loop.Loop(UNet2DModel.from_config(fold.generator.denoiser.unet.config), cells)
+    package = denoising_diffusion_loop.Loop(cells, steps=STEPS)
     scale = CLIPS / BATCH * 1000 / STEPS
     return {
-        "our DDPM, 1,000 steps": full["seconds a mel"] * CLIPS,
-        "diffusers, DDPM, 1,000 steps, without guidance": bench.timed(lambda: theirs.sample(BATCH, STEPS))[1] * scale,
-        "denoising-diffusion-pytorch, 1,000 steps, without guidance": bench.timed(lambda: packaged.sample(BATCH))[1]
+        "our DDPM, 1,000 steps": full["seconds_per_mel"] * CLIPS,
+        "diffusers, DDPM, 1,000 steps, without guidance": bench.timed(lambda: example.sample(BATCH, STEPS))[1] * scale,
+        "denoising-diffusion-pytorch, 1,000 steps, without guidance": bench.timed(lambda: package.sample(BATCH))[1]
         * scale,
     }
 
 
-def plot(curve):
-    """Fréchet distance and recognition against the time of a mel."""
+def plot(curve: list[dict[str, Any]]) -> Figure:
+    """Fréchet distance and recognition against the time per mel."""
     figure = Figure(figsize=(figures.WIDTH, 3.6), layout="constrained")
     for axes, (key, label) in zip(
         figure.subplots(1, 2),
-        {"frechet": "Fréchet distance to the training clips", "accuracy": "recognised as meant"}.items(),
+        {"frechet": "Fréchet distance to the training clips", "accuracy": "recognised as intended"}.items(),
     ):
         for number, sampler in enumerate(CURVE):
             points = [point for point in curve[: sum(map(len, CURVE.values()))] if point["sampler"] == sampler]
             axes.plot(
-                [point["seconds a mel"] for point in points],
+                [point["seconds_per_mel"] for point in points],
                 [point[key] for point in points],
                 label=sampler,
                 marker=figures.MARKERS[number],
@@ -166,13 +182,13 @@ def plot(curve):
             for point in points:
                 axes.annotate(
                     point["steps"],
-                    (point["seconds a mel"], point[key]),
+                    (point["seconds_per_mel"], point[key]),
                     xytext=(0, 5),
                     fontsize=7,
                     textcoords="offset points",
                     ha="center",
                 )
-        axes.set(xscale="log", xlabel="seconds a mel on 2 cores, numbers are steps", ylabel=label)
+        axes.set(xscale="log", xlabel="seconds per mel on 2 cores; numbers are steps", ylabel=label)
         axes.grid()
     axes.legend()
     return figure

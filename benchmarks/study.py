@@ -1,7 +1,7 @@
 """The whole study: `dvc repro` in the workspace, and the wall time of every stage that it ran.
 
-Not a part of `make bench`, which would take as long as the study: `python -m benchmarks.study` runs what is not up to
-date, and keeps the times of stages that are.
+It is not part of `make bench`, which would then take as long as the study. `python -m benchmarks.study` runs the stages
+that are not up to date, and keeps the recorded times of the others.
 """
 
 import json
@@ -9,14 +9,15 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks import bench
 
 RESULT = Path("benchmarks/results/study.json")
 
 
-def main():
-    """Run what is missing; return the result, with the times of earlier runs for the stages that were not run."""
+def main() -> dict[str, Any]:
+    """Run what is not up to date; return the result, with the recorded times of the stages that were not run."""
     seconds = json.loads(RESULT.read_text())["seconds"] if RESULT.exists() else {}
     process = subprocess.Popen(["dvc", "repro"], stdout=subprocess.PIPE, text=True)
     stage, start = None, time.perf_counter()

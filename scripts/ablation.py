@@ -79,8 +79,7 @@ def training_stage(arm: str, study: dict[str, Any]) -> str:
 
 
 def line(label: str, candidates: dict[str, Any]) -> str:
-    """Return the mean UA of a candidate in per cent, and its gain over the first candidate, paired by fold, with the
-    standard error."""
+    """Return the mean UA of a candidate and its gain over the first one, paired by fold, with the standard error."""
     ua, first = candidates[label]["ua"], next(iter(candidates.values()))["ua"]
     gain = f", {study_tables.paired(ua, first)}" if len(candidates) > 1 else ""
     return f"{label}: UA {100 * mean(ua):.1f}{gain}"

@@ -9,8 +9,10 @@ DEFAULTS = {knob: field.default for knob, field in AugmentationConfig.model_fiel
 
 
 def changed_settings(then: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return {key: (value then, value now)} where two versions of params.yaml differ in what an experiment used; a key
-    that one of them lacks has the value "not set" there."""
+    """Return {key: (value then, value now)} where two versions of params.yaml differ in what an experiment used.
+
+    A key that one of them lacks has the value "not set" there.
+    """
     old, new = dict(flattened(_used(then))), dict(flattened(_used(now)))
     return {
         key: (old.get(key, "not set"), new.get(key, "not set")) for key in old | new if old.get(key) != new.get(key)
@@ -18,8 +20,10 @@ def changed_settings(then: dict[str, Any], now: dict[str, Any]) -> dict[str, tup
 
 
 def _used(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that the arms and generators of the study depend on, up to their comparison: without the
-    policies and generators that take no part, and with the knobs that params.yaml leaves out."""
+    """Return the settings that the arms and generators of the study depend on, up to their comparison.
+
+    Policies and generators that take no part are left out; knobs that params.yaml leaves out are there.
+    """
     study = settings["study"]
     generators = study["generators"]
     unused = {"export"}

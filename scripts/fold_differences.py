@@ -9,8 +9,10 @@ from ser.reporting import tables
 
 
 def read(arm: str, emotions: list[str]) -> pd.DataFrame:
-    """Return the UA of each training of an arm on its test speakers, and on its validation speakers at the epoch that
-    they selected: columns `test` and `validation`, one row per (repeat, fold)."""
+    """Return the UA of each training of an arm: columns `test` and `validation`, one row per (repeat, fold).
+
+    On validation speakers it is the UA at the epoch that they selected.
+    """
     predictions = read_predictions(f"metrics/predictions/{arm}.csv", emotions).groupby(["repeat", "fold"])
     test = predictions.apply(lambda fold: balanced_accuracy_score(fold["emotion"], fold["predicted"]))
     curves = read_curves(f"metrics/curves/{arm}.csv")
@@ -19,9 +21,12 @@ def read(arm: str, emotions: list[str]) -> pd.DataFrame:
 
 
 def table(trainings: dict[str, pd.DataFrame], generators: list[str]) -> str:
-    """Return the differences of every arm on real clips from the baseline and of every generator from `augmented`,
-    whose augmentation it shares, from `{arm: table as of read}`: on the test speakers of each fold, and the mean over
-    folds with its standard error, on test and on validation speakers."""
+    """Return the differences between arms fold by fold, from `{arm: table as of read}`.
+
+    Arms on real clips are compared with the baseline, those of generators with `augmented`, whose augmentation they
+    share: on the test speakers of each fold, and as the mean over folds with its standard error on test and on
+    validation speakers.
+    """
     first = next(iter(trainings.values()))
     columns = [f"fold {fold + 1}" + (f", repeat {repeat + 1}" if repeat else "") for repeat, fold in first.index]
     rows = [["arm", "against", *columns, "mean ± standard error", "validation speakers"]]

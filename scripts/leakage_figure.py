@@ -1,12 +1,11 @@
 """The leakage study as one picture: how much each arm gains when the test speakers are also in training."""
 
-from typing import Any
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from scripts import study_tables
+from ser.evaluation.statistics import Estimate
 from ser.reporting import figures
 
 HONEST, LEAKING, ARROW = figures.COLOURS[1], figures.COLOURS[2], figures.COLOURS[0]
@@ -14,8 +13,10 @@ HONEST, LEAKING, ARROW = figures.COLOURS[1], figures.COLOURS[2], figures.COLOURS
 
 @figures.styled
 def picture(apart: study_tables.Details, random: study_tables.Details) -> Figure:
-    """Draw the UA of each arm with speakers apart and under a random split, and an arrow with the difference, from the
-    `details` of both runs."""
+    """Draw the UA of each arm with speakers apart and under a random split, with an arrow from one to the other.
+
+    `apart` and `random` are the details of both runs.
+    """
     pairs = study_tables.inflation(apart, random)
     figure = Figure(figsize=(figures.WIDTH, 1.9 + 0.7 * len(pairs)), layout="constrained")
     axes = figure.subplots()
@@ -40,7 +41,7 @@ def picture(apart: study_tables.Details, random: study_tables.Details) -> Figure
     )
 
 
-def _side(axes: Axes, estimate: dict[str, Any], row: int, colour: str, marker: str, label: str) -> None:
+def _side(axes: Axes, estimate: Estimate, row: int, colour: str, marker: str, label: str) -> None:
     figures.interval(axes, estimate, row, colour, marker, size=9, width=2, label=label, horizontal=True)
     axes.annotate(
         f"{100 * estimate['value']:.1f}",

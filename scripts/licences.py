@@ -6,6 +6,7 @@
 import re
 from importlib.metadata import metadata
 from pathlib import Path
+from typing import Any
 
 from ser.core.atomic import replacing
 
@@ -31,7 +32,7 @@ def licence(package: str) -> str:
     """Return a package's licence: its SPDX expression, its classifiers, or the first line of its licence text."""
     if package in UNDECLARED:
         return UNDECLARED[package]
-    declared = metadata(package)
+    declared: Any = metadata(package)
     classifiers = [entry for entry in declared.get_all("Classifier") or [] if entry.startswith("License :: OSI")]
     classified = ", ".join(entry.rpartition(" :: ")[2] for entry in classifiers)
     written = (declared.get("License") or "").partition("\n")[0]

@@ -143,21 +143,24 @@ def _describe(problem: Any, kind: type[Config]) -> str:
 
 
 def run(name: str, changes: dict[str, Any], *stages: str) -> None:
-    """Run the graph, or only what the named stages need, with `changes` to params.yaml, as a DVC experiment of that
-    name next to the workspace. An earlier experiment of that name is removed; what it shares with this one comes back
-    from DVC's run cache.
+    """Run the graph with `changes` to params.yaml, as a DVC experiment of that name next to the workspace.
+
+    With `stages` no more is run than they need. An earlier experiment of that name is removed; what it shares with this
+    one comes back from DVC's run cache.
 
     Raises InputError where Git has a branch or a tag of that name, which DVC would read in place of the experiment.
     """
     for kind in ("heads", "tags"):
-        if not subprocess.run(["git", "show-ref", "--quiet", "--verify", f"refs/{kind}/{name}"]).returncode:
+        if not subprocess.run(
+            ["git", "show-ref", "--quiet", "--verify", f"refs/{kind}/{name}"], check=False
+        ).returncode:
             raise InputError(f"Git has a branch or a tag `{name}`, which hides an experiment of that name; rename it")
     dvc_command = [sys.executable, "-m", "dvc", "exp"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run([*dvc_command, "remove", "--quiet", name], stderr=subprocess.DEVNULL)
+    subprocess.run([*dvc_command, "remove", "--quiet", name], stderr=subprocess.DEVNULL, check=False)
     command = [*dvc_command, "run", "--temp", "--name", name, *stages]
     for key, value in flattened(changes):
         command += ["-S", f"++{key}={json.dumps(value)}"]  # ++: policies in params.yaml leave out knobs that are off
-    completed = subprocess.run(command, env=environment)
+    completed = subprocess.run(command, env=environment, check=False)
     if completed.returncode:
         sys.exit(completed.returncode)

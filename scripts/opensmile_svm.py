@@ -51,8 +51,7 @@ def main() -> None:
 
 
 def extract(paths: Sequence[str], config: AudioConfig) -> np.ndarray:
-    """Return the functionals of audio files, float32 `[files, 6373]`. Raises InputError where openSMILE is not
-    installed."""
+    """Return the features of audio files, float32 `[files, 6373]`; InputError where openSMILE is not installed."""
     try:
         import opensmile
     except ImportError:

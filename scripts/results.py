@@ -46,9 +46,12 @@ def main() -> None:
 
 
 def load() -> tuple[Details, dict[str, pd.DataFrame], dict[str, Details], dict[str, Any], dict[str, Details]]:
-    """Return the default run, `{arm: table as of fold_differences.read}` of its trainings, `{name: details}` of the
+    """Return all that is shown.
+
+    These are the default run, `{arm: table as of fold_differences.read}` of its trainings, `{name: details}` of the
     experiments that were kept, `{name: results}` of the complete ablations, and `{name: details}` of an SVM on
-    openSMILE features on the folds of a run."""
+    openSMILE features on the folds of a run.
+    """
     if not kept_metrics.DEFAULT.exists():
         raise InputError(f"{kept_metrics.DEFAULT} is missing: there are no results yet; run `dvc repro`")
     default = kept_metrics.read(kept_metrics.DEFAULT)

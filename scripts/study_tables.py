@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from scripts.named import Experiment
-from ser.evaluation.statistics import REFERENCES, comparisons, holm
+from ser.evaluation.statistics import REFERENCES, Estimate, comparisons, holm
 from ser.reporting import tables
 
 Details = dict[str, Any]
@@ -24,10 +24,12 @@ class Planned(NamedTuple):
     command: str
 
 
-def detectable(difference: dict[str, float | None]) -> float | None:
-    """Return the smallest true difference that a two-sided test at 5 % detects with a power of 80 %: (1.96 + 0.84)
-    standard errors, where the standard error is the width of the 95 % interval / 3.92. It has the unit of the interval
-    and is None without one. It assumes a normal distribution and ignores the correction for several arms.
+def detectable(difference: Estimate) -> float | None:
+    """Return the smallest true difference that a two-sided test at 5 % detects with a power of 80 %.
+
+    That is (1.96 + 0.84) standard errors, where the standard error is the width of the 95 % interval / 3.92. It has the
+    unit of the interval and is None without one. It assumes a normal distribution and ignores the correction for
+    several arms.
 
     Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988.
     """
@@ -90,7 +92,7 @@ def enhanced(details: Details) -> str:
     return f"{tables.table(details['enhanced'])}\n\n{tables.ENHANCED_NOTE}"
 
 
-def inflation(apart: Details, random: Details) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
+def inflation(apart: Details, random: Details) -> dict[str, tuple[Estimate, Estimate]]:
     """Return {arm: (UA with speakers apart, UA under a random split)} of the arms that both runs have.
 
     Each UA is an estimate with an interval.
@@ -179,8 +181,11 @@ def goals(settings: dict[str, Experiment], runs: dict[str, Details]) -> str:
 
 
 def series(members: dict[int, Details]) -> str:
-    """Return amount against gain, from `{amount in per cent: details}`: each generator that every member has, compared
-    with `augmented`, which has the same augmentation. p values are corrected over the rows."""
+    """Return amount against gain, from `{amount in per cent: details}`.
+
+    Each generator that every member has is compared with `augmented`, which has the same augmentation. p values are
+    corrected over the rows.
+    """
     shared = [
         arm
         for arm in next(iter(members.values()))["quality"]

@@ -1,6 +1,6 @@
 """The whole of params.yaml: every section with the type that its stages read it as."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import NonNegativeInt, create_model
 
@@ -10,9 +10,9 @@ from ser.core import params
 from ser.core.errors import InputError
 from ser.core.params import Config
 from ser.corpora.scan import CorporaConfig
-from ser.data.manifest import EMOTIONS
+from ser.data.manifest import Emotion
 from ser.data.splits import SplitConfig
-from ser.evaluation.statistics import StudyConfig
+from ser.evaluation.study import StudyConfig
 from ser.generators import base
 from ser.generators.denoiser import EnhancementConfig
 from ser.models.classifier import ClassifierConfig
@@ -34,7 +34,7 @@ class ParamsConfig(Config):
     seed: NonNegativeInt
     study: StudyConfig
     corpora: CorporaConfig
-    emotions: list[Literal[EMOTIONS]]
+    emotions: list[Emotion]
     audio: AudioConfig
     mels: MelConfig
     split: SplitConfig

@@ -8,7 +8,7 @@ from ser.core.stage import stage
 from ser.reporting import model_card
 
 
-def main():
+def main() -> None:
     facts = json.loads(Path("models/export/model.json").read_text())
     details = json.loads(Path("metrics/details.json").read_text())
     with replacing("models/export/README.md") as temporary:

@@ -1,4 +1,4 @@
-"""Every clip of the selected corpora, described: data/catalogue.csv."""
+"""The catalogue of the clips of the selected corpora: data/catalogue.csv."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ser.corpora import scan
 from ser.data import manifest
 
 
-def main():
+def main() -> None:
     names = [name for name, selected in params.read("corpora", scan.CorporaConfig) if selected]
     if not names:
         raise InputError("params.yaml: `corpora`: none is selected; set at least one to true")
@@ -18,8 +18,8 @@ def main():
     for corpus, clips in table.groupby("corpus"):
         counts = ", ".join(f"{emotion} {count}" for emotion, count in clips.groupby("emotion").size().items())
         print(f"{corpus}: {len(clips)} clips, {clips['speaker'].nunique()} speakers; {counts}")
-    for clips in manifest.duplicates(table):
-        print(f"notice: the same bytes under several names: {', '.join(clips)}")
+    for names_of_file in manifest.duplicates(table):
+        print(f"notice: the same bytes under several names: {', '.join(names_of_file)}")
     with replacing("data/catalogue.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
 

@@ -1,4 +1,4 @@
-"""Fill data/corpora/folder with your own recordings; an empty folder where params.yaml does not select them."""
+"""Your own recordings: data/corpora/folder, an empty folder where params.yaml does not select them."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from ser.core.stage import stage
 from ser.corpora import folder
 
 
-def main():
+def main() -> None:
     selected = params.read("corpora.folder", bool)
     with replacing("data/corpora/folder") as target:
         target.mkdir()

@@ -1,4 +1,4 @@
-"""Fill data/corpora/<name>; an empty folder where params.yaml does not select the corpus."""
+"""The clips of one corpus: data/corpora/CORPUS, an empty folder where params.yaml does not select the corpus."""
 
 import importlib
 import os
@@ -10,13 +10,13 @@ from ser.core.atomic import replacing
 from ser.core.stage import stage
 
 
-def main(name):
-    selected = params.read(f"corpora.{name}", bool)
+def main(corpus: str) -> None:
+    selected = params.read(f"corpora.{corpus}", bool)
     mirror = os.environ.get("SER_MIRROR")
-    with replacing(Path("data/corpora") / name) as target:
+    with replacing(Path("data/corpora") / corpus) as target:
         target.mkdir()
         if selected:
-            importlib.import_module(f"ser.corpora.{name}").fetch(target, Path(mirror) if mirror else None)
+            importlib.import_module(f"ser.corpora.{corpus}").fetch(target, Path(mirror) if mirror else None)
 
 
 if __name__ == "__main__":

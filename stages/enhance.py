@@ -1,8 +1,7 @@
-"""Test clips noised and denoised by a generator under an emotion, then recognised by the fold's baseline:
-metrics/enhanced/GENERATOR/CONDITION.csv.
+"""Predictions of the baseline for test clips that a generator has enhanced: metrics/enhanced/GENERATOR/CONDITION.csv.
 
-The published protocol takes the emotion from the clip's own label, which leaks it. Next to it stand the emotion that
-the baseline recognises, and none.
+The clips are noised and denoised under an emotion. The published protocol takes it from the label of the clip, which
+leaks it. The other conditions are the emotion that the baseline recognises, and none.
 """
 
 import sys

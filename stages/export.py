@@ -85,6 +85,7 @@ def write_onnx(network: Network, crops: Tensor, path: Path) -> None:
         output_names=["probabilities"],
         dynamic_shapes={"crops": {0: torch.export.Dim("batch")}},
     )
+    assert program is not None, "a program is returned with dynamo=True"
     for node in program.model.graph:
         node.metadata_props.clear()  # names of files on this machine
     program.save(path)

@@ -1,5 +1,7 @@
-"""The quality of synthetic clips, metrics/quality/GENERATOR.json, and where they lie among real ones in the embedding
-of the first fold, plots/embeddings/GENERATOR.csv and .png."""
+"""The quality of synthetic clips: metrics/quality/GENERATOR.json.
+
+The embeddings of real and synthetic clips of the first fold go to plots/embeddings/GENERATOR.csv and .png.
+"""
 
 import json
 import sys
@@ -72,7 +74,7 @@ class SampleQuality(DatasetJob):
         figure = figures.embeddings(
             points,
             f"Real clips and clips of {self.generator} in the embedding of the baseline",
-            "First fold, equal numbers of every emotion. The baseline learnt from the training clips.",
+            "First fold, equal numbers of every emotion. The baseline was trained on the training clips.",
         )
         figures.save(figure, f"plots/embeddings/{self.generator}.png")
 

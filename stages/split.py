@@ -1,7 +1,5 @@
 """The folds: data/splits.csv, of the clips that carry one of the selected emotions."""
 
-from typing import Literal
-
 from ser.core import params
 from ser.core.atomic import replacing
 from ser.core.errors import InputError
@@ -10,7 +8,7 @@ from ser.data import manifest, splits
 
 
 def main() -> None:
-    emotions = params.read("emotions", list[Literal[manifest.EMOTIONS]])
+    emotions = params.read("emotions", list[manifest.Emotion])
     config = params.read("split", splits.SplitConfig)
     table = manifest.load("data/catalogue.csv")
     absent = [emotion for emotion in emotions if emotion not in set(table["emotion"])]

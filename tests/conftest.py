@@ -1,7 +1,5 @@
 import os
 import shutil
-import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 
@@ -18,10 +16,10 @@ from ser.core.atomic import replacing
 from ser.data import manifest, mel_store, splits
 from ser.data.dataset import load_dataset
 from ser.reporting import tables
+from tests.helpers.constants import EMOTIONS
 from tests.helpers.project import ROOT, WITNESS, commit, copy_of_the_repository, repro
 
-EMOTIONS = ["anger", "neutral", "sadness"]
-MORE = int(os.environ.get("SER_EXAMPLES", 1))  # times as many random cases; see tests/stress/properties.py
+FOLDERS = ("unit", "integration", "stress")  # of tests; each has a marker of the same name
 # Files that use the fixture `project`, by far the slowest, in two groups.
 GROUPS = {
     "tests/integration/test_app.py": 0,
@@ -34,7 +32,7 @@ GROUPS = {
 
 
 class ByFile(LoadFileScheduling):
-    """A file's tests go to one worker; those of all files of a group too, which share one project."""
+    """Sends the tests of a file to one worker, and those of all files of a group, which share one project."""
 
     def _split_scope(self, nodeid):
         file = super()._split_scope(nodeid)
@@ -45,28 +43,28 @@ def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log)
 
 
-@pytest.fixture(scope="session")
-def mirror(tmp_path_factory):
-    """A folder that holds the real emodb/ and ravdess/, or a skip.
+def pytest_collection_modifyitems(items):
+    """Mark every test with the name of its folder."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        assert folder in FOLDERS, f"{item.path} is not in {', '.join(FOLDERS)}"
+        item.add_marker(folder)
 
-    Taken from SER_MIRROR, or rebuilt from a packed copy beside the repository where there is one.
-    """
-    corpora = ("emodb", "ravdess")
-    if "SER_MIRROR" in os.environ:
-        folder = Path(os.environ["SER_MIRROR"]).absolute()
-    elif (restore := ROOT.parent / "shared" / "corpora" / "restore.py").exists():
-        folder = tmp_path_factory.mktemp("mirror")
-        subprocess.run([sys.executable, restore, folder], check=True, stdout=subprocess.DEVNULL)
-    else:
-        folder = None
-    if folder is None or not all((folder / corpus).is_dir() for corpus in corpora):
-        pytest.skip("no real corpora at hand: set SER_MIRROR to a folder that holds emodb/ and ravdess/")
+
+@pytest.fixture(scope="session")
+def mirror():
+    """The folder SER_MIRROR with the real emodb/ and ravdess/, or a skip."""
+    if "SER_MIRROR" not in os.environ:
+        pytest.skip("no real corpora: set SER_MIRROR to a folder that holds emodb/ and ravdess/")
+    folder = Path(os.environ["SER_MIRROR"]).absolute()
+    if missing := [corpus for corpus in ("emodb", "ravdess") if not (folder / corpus).is_dir()]:
+        pytest.skip(f"no real corpora: SER_MIRROR={folder} has no folder {' and no folder '.join(missing)}")
     return folder
 
 
 @pytest.fixture
 def table():
-    """A catalogue: two corpora of four speakers each, who say two sentences in three emotions; 48 clips."""
+    """A catalogue of 48 clips: two corpora of four speakers each, two sentences, three emotions."""
     rows = []
     for corpus, speaker, emotion, text in product(("emodb", "ravdess"), range(1, 5), EMOTIONS, ("a", "b")):
         name = f"{speaker:02}{text}-{emotion}"
@@ -90,19 +88,19 @@ def table():
 
 @pytest.fixture
 def mels(table):
-    """Spectra of the catalogue's clips, 8 mels, 10 to 29 frames: other bands are louder in every emotion."""
+    """Mels [8 bands, 10 to 29 frames] of the catalogue's clips, in dB: other bands are louder for each emotion."""
     rng = np.random.default_rng(0)
-    spectra = {}
-    for clip, emotion in zip(table["clip"], table.emotion, strict=True):
-        spectra[clip] = rng.normal(-60, 5, (rng.integers(10, 30), 8)).clip(-80, 0)
+    mels = {}
+    for clip, emotion in zip(table["clip"], table["emotion"], strict=True):
+        mels[clip] = rng.normal(-60, 5, (rng.integers(10, 30), 8)).clip(-80, 0).T
         band = 2 * EMOTIONS.index(emotion)
-        spectra[clip][:, band : band + 2] += 30
-    return spectra
+        mels[clip][band : band + 2] += 30
+    return mels
 
 
 @pytest.fixture
 def quality():
-    """metrics/quality/<generator>.json of two generators: {generator: content}; one has a figure less."""
+    """metrics/quality/<generator>.json of two generators: {generator: content}; one lacks a metric."""
     rng = np.random.default_rng(0)
 
     def side():
@@ -119,19 +117,19 @@ def quality():
 
 @pytest.fixture
 def toy(table, mels, tmp_path, monkeypatch):
-    """A project in the working folder: `table`, `mels` and four folds, speakers apart; returns its Study."""
+    """A project in the working folder: `table`, `mels` and four folds over speakers; returns its Dataset."""
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
     table.to_csv("data/catalogue.csv", index=False)
-    settings = splits.Split(protocol="speaker", folds=4, repeats=1, validation=0.3, training=1.0, seed=0)
-    splits.make(table, settings).to_csv("data/splits.csv", index=False)
-    mel_store.write("data/mels", (({"clip": clip}, frames) for clip, frames in mels.items()))
+    config = splits.SplitConfig(protocol="speaker", folds=4, repeats=1, validation=0.3, training=1.0, seed=0)
+    splits.make(table, config).to_csv("data/splits.csv", index=False)
+    mel_store.write("data/mels", (({"clip": clip}, mel) for clip, mel in mels.items()))
     return load_dataset(EMOTIONS, "speaker")
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """A repository in which the whole graph has run: one worker runs it, each has a copy."""
+    """A repository in which the whole graph has run. One worker runs it, every worker has a copy."""
     base = tmp_path_factory.getbasetemp()
     place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "first"
     with FileLock(f"{place}.lock"):

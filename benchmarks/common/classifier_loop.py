@@ -1,5 +1,9 @@
-"""The common way to train a classifier on spectrograms, as tutorials and published code of this subject have it: a
-Dataset that loads one .npy a clip and resizes it to 3 x 224 x 224, a DataLoader with workers, single precision."""
+"""The common way to train a classifier on spectrograms, as in tutorials and published code of this subject.
+
+A Dataset loads one .npy per clip and resizes it to 3 x 224 x 224; a DataLoader with workers, single precision.
+"""
+
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,14 +15,14 @@ from torchvision.transforms.v2 import functional as transforms
 BATCH = 32
 
 
-class Mels(Dataset):
-    def __init__(self, files, labels):
+class MelDataset(Dataset):
+    def __init__(self, files: list[Path], labels: list[int]) -> None:
         self.files, self.labels = files, labels
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, number):
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
         mel = torch.from_numpy(np.load(self.files[number], allow_pickle=False))
         mel = (mel - mel.mean()) / mel.std()
         image = transforms.resize(mel[None].repeat(3, 1, 1), [224, 224])
@@ -28,16 +32,16 @@ class Mels(Dataset):
 class Loop:
     """A training that can be continued: `run(updates)` takes that many batches of 32."""
 
-    def __init__(self, files, labels, emotions, workers=2):
+    def __init__(self, files: list[Path], labels: list[int], n_classes: int, workers: int = 2) -> None:
         self.loader = DataLoader(
-            Mels(files, labels), BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True
+            MelDataset(files, labels), BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True
         )
-        self.model = resnet18(num_classes=emotions)
+        self.model = resnet18(num_classes=n_classes)
         self.loss = nn.CrossEntropyLoss()
         self.optimiser = torch.optim.Adam(self.model.parameters(), 1e-3)
         self.batches = iter(self.loader)
 
-    def run(self, updates):
+    def run(self, updates: int) -> None:
         self.model.train()
         for _ in range(updates):
             try:

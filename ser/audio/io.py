@@ -1,5 +1,6 @@
 """From a sound file to mono samples at one rate."""
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,8 +13,8 @@ from ser.core.params import Config
 
 LONGEST = 600.0  # seconds of a file
 LARGEST = 1 << 26  # samples of a file in all its channels: 256 MiB in single precision
-FAINTEST, LOUDEST = 1e-9, 1e9  # peak, of full scale; beyond, squares leave single precision
-BLOCK = 512  # samples; loudness is measured over four, as by librosa.effects.trim
+FAINTEST, LOUDEST = 1e-9, 1e9  # peak, of full scale; squares beyond these do not fit single precision
+BLOCK = 512  # samples; loudness is measured over four blocks, as by librosa.effects.trim
 
 
 class AudioConfig(Config):
@@ -22,51 +23,53 @@ class AudioConfig(Config):
     trim_db: float | None = Field(gt=0)
 
 
-def load_audio(path, settings):
-    """Read the sound file at `path` as float32 samples `[n]`, mono, at `settings.sample_rate` Hz, silence trimmed.
+def load_audio(path: Path | str, config: AudioConfig) -> np.ndarray:
+    """Read a sound file as mono float32 samples `[n]` at `config.sample_rate` Hz, with silence trimmed.
 
-    Several channels are averaged, or the first is taken. Leading and trailing parts more than `trim_db` below
-    the peak are cut (see `trim`); None keeps them. Raises InputError for a file that is unreadable, empty, silent, too
-    large (see `measured`) or holds values that are not finite.
+    Channels are averaged, or the first one is taken. The start and the end are cut where they stay more than
+    `config.trim_db` below the peak (see `trim`); None keeps them. Raises InputError for a file that is unreadable,
+    empty, silent or too large (see `duration`), or that holds values that are not finite.
     """
     try:
         samples, rate = _decode(path)
     except soundfile.SoundFileError as error:
         raise InputError(f"{path}: not a readable sound file ({error}); replace it or remove it") from None
-    several = settings.channel == "mean" and samples.shape[1] > 1
-    mono = samples.mean(axis=1) if several else samples[:, 0]
-    mono = soxr.resample(mono, rate, settings.sample_rate)
+    average = config.channel == "mean" and samples.shape[1] > 1
+    mono = samples.mean(axis=1) if average else samples[:, 0]
+    mono = soxr.resample(mono, rate, config.sample_rate)
     if not mono.size or not FAINTEST < np.maximum(mono.max(), -mono.min()) < LOUDEST:  # NaN compares as false
         raise InputError(f"{path}: no sound in it (empty, silent or not finite); replace it or remove it")
-    return mono if settings.trim_db is None else trim(mono, settings.trim_db)
+    return mono if config.trim_db is None else trim(mono, config.trim_db)
 
 
-def measured(path, sound):
-    """The duration in seconds of an open SoundFile, as its header tells; raises InputError where it is longer than
-    LONGEST or would take more than LARGEST samples in all channels."""
+def duration(path: Path | str, sound: soundfile.SoundFile) -> float:
+    """The duration in seconds of an open SoundFile, from its header.
+
+    Raises InputError where it is longer than LONGEST or has more than LARGEST samples in all channels.
+    """
     seconds = sound.frames / sound.samplerate
     if seconds > LONGEST or sound.frames * sound.channels > LARGEST:
         raise InputError(
             f"{path}: lasts {seconds:,.0f} s at {sound.channels} channels of {sound.samplerate:,} Hz; up to "
-            f"{LONGEST:g} s and {LARGEST:,} samples are taken, cut it into pieces"
+            f"{LONGEST:g} s and {LARGEST:,} samples are accepted; cut it into pieces"
         )
     return seconds
 
 
-def _decode(path):
-    """All samples of a file, float32 `[n, channels]`, and its rate; scaling 16 bits here is faster, not different."""
+def _decode(path: Path | str) -> tuple[np.ndarray, int]:
+    """All samples of a file, float32 `[n, channels]`, and its rate. Scaling 16 bits here is exact, and faster."""
     with soundfile.SoundFile(path) as sound:
-        measured(path, sound)
+        duration(path, sound)
         if sound.subtype != "PCM_16":
             return sound.read(dtype="float32", always_2d=True), sound.samplerate
         return sound.read(dtype="int16", always_2d=True) * np.float32(2**-15), sound.samplerate
 
 
-def trim(samples, decibels):
+def trim(samples: np.ndarray, decibels: float) -> np.ndarray:
     """Cut the start and the end of `samples` [n] where they stay `decibels` below the loudest part.
 
-    The same cut as `librosa.effects.trim(samples, top_db=decibels)`: the loudness at every multiple of BLOCK is the
-    mean power of the two blocks before and the two after, with silence beyond the ends.
+    The same as `librosa.effects.trim(samples, top_db=decibels)`: the loudness at every multiple of BLOCK is the mean
+    power of the two blocks before and the two blocks after it, with silence beyond the ends.
     """
     whole = len(samples) // BLOCK * BLOCK
     blocks, rest = samples[:whole].reshape(-1, BLOCK), samples[whole:]

@@ -2,16 +2,17 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def replacing(path):
-    """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it is removed.
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path next to `path`: on success it takes the place of `path`, on failure it is removed.
 
     The caller creates a file or a folder under the temporary path. A folder replaces the earlier one as a whole. What
-    a killed process left under the temporary path is removed by the next one.
+    a killed process left under the temporary path is removed by the next call.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,9 +27,11 @@ def replacing(path):
         _remove(temporary)
 
 
-def remove(path):
-    """Remove a file or a folder so that under its own name it is there whole or not at all, even if removal fails
-    half-way; what is then left under another name goes with the next call."""
+def remove(path: Path) -> None:
+    """Remove a file or a folder. Under its own name it exists as a whole or not at all, even if removal fails half-way.
+
+    What is left under another name is removed by the next call.
+    """
     doomed = path.with_name(f".{path.name}.old")
     _remove(doomed)
     with suppress(FileNotFoundError):
@@ -36,7 +39,7 @@ def remove(path):
     _remove(doomed)
 
 
-def _remove(path):
+def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

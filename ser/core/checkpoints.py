@@ -24,7 +24,8 @@ def save(path: Path | str, tensors: dict[str, Tensor], facts: dict[str, Any]) ->
 
 def merge(path: Path | str, folders: list[Path], facts: dict[str, Any]) -> None:
     """Join what `save(folder / "model", ...)` left in the folder of each fold, under the fold's name."""
-    tensors, folds = {}, {}
+    tensors: dict[str, Tensor] = {}
+    folds: dict[str, Any] = {}
     for folder in folders:
         model = load_file(folder / "model.safetensors")
         tensors |= {f"{folder.name}/{name}": tensor for name, tensor in model.items()}

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from pydantic import BaseModel
@@ -24,7 +24,6 @@ from ser.core.fold import Fold
 from ser.core.stage import doing
 
 ROOT = Path("data/fold_jobs")
-T = TypeVar("T")
 
 
 class FoldJob(ABC):
@@ -41,7 +40,7 @@ class FoldJob(ABC):
         self.inputs: list[str] = []  # files
         self.modules = [_module_name(type(self))]
 
-    def read(self, key: str, kind: type[T]) -> T:
+    def read(self, key: str, kind: Any) -> Any:
         """The value at a dotted `key` of params.yaml, validated as `kind`; from now on the result depends on it."""
         self.params[key] = params.read(key, kind)
         return self.params[key]

@@ -2,11 +2,13 @@
 
 import difflib
 import reprlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from ser.core.errors import InputError
 
@@ -53,20 +55,28 @@ def load(path: Path = PATH) -> dict[str, Any]:
     return values
 
 
-def read(key: str, kind: type[T]) -> T:
+@overload
+def read(key: str, kind: type[T]) -> T: ...
+@overload
+def read(key: str, kind: Any) -> Any: ...
+def read(key: str, kind: Any) -> Any:
     """Return the value at a dotted `key` of params.yaml, validated as `kind` (a Config or any annotated type).
 
     Raises InputError naming the key where it is missing, unknown or of the wrong type.
     """
-    value = load()
-    for depth, name in enumerate(parts := key.split(".")):
+    value: Any = load()
+    for depth, name in enumerate(names := key.split("."), 1):
         if not isinstance(value, dict) or name not in value:
-            raise InputError(f"{PATH}: key `{'.'.join(parts[: depth + 1])}` is missing")
+            raise InputError(f"{PATH}: key `{'.'.join(names[:depth])}` is missing")
         value = value[name]
     return check(value, kind, key)
 
 
-def check(value: Any, kind: type[T], key: str = "") -> T:
+@overload
+def check(value: Any, kind: type[T], key: str = "") -> T: ...
+@overload
+def check(value: Any, kind: Any, key: str = "") -> Any: ...
+def check(value: Any, kind: Any, key: str = "") -> Any:
     """Validate `value` as `kind`; every problem is named by its full dotted key."""
     try:
         return TypeAdapter(kind).validate_python(value, strict=True)
@@ -75,7 +85,7 @@ def check(value: Any, kind: type[T], key: str = "") -> T:
         raise InputError(f"{PATH}: " + "; ".join(problems)) from None
 
 
-def _describe(problem, kind, key):
+def _describe(problem: ErrorDetails, kind: Any, key: str) -> str:
     path = ".".join(str(part) for part in (key, *problem["loc"]) if part != "")
     if problem["type"] == "extra_forbidden":
         return _unknown(path, _field_names(kind))
@@ -85,12 +95,12 @@ def _describe(problem, kind, key):
     return f"key `{path}`: {problem['msg']}, found {reprlib.repr(problem['input'])}{hint}"
 
 
-def _unknown(path, known):
-    close = difflib.get_close_matches(str(path).rpartition(".")[2], known, n=1)
+def _unknown(path: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(path).rpartition(".")[2], [*known], n=1)
     return f"unknown key `{path}`" + (f", did you mean `{close[0]}`?" if close else "; see the comments in the file")
 
 
-def _field_names(kind):
+def _field_names(kind: Any) -> list[str]:
     schema = TypeAdapter(kind).json_schema()
     definitions = [schema, *schema.get("$defs", {}).values()]
     return [name for definition in definitions for name in definition.get("properties", {})]

@@ -1,8 +1,8 @@
-"""Several processes at work on one stage, on one machine or on several that share its folder.
+"""Several processes that share the folds of one stage, on one machine or on several with a common folder.
 
-`torchrun` deals the stage's folds to its ranks: each rank claims one after the other, and what it finished is gathered
-by the next plain run of the stage, that is by `dvc repro`. With the launcher in SER_LAUNCH, a plain run starts it by
-itself.
+`torchrun` starts the stage as several ranks. Each rank claims one unfinished fold after the other; the next plain run
+of the stage, for instance by `dvc repro`, gathers the results. If SER_LAUNCH holds the command of a launcher, a plain
+run starts it by itself.
 """
 
 import contextlib
@@ -11,6 +11,8 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -20,13 +22,13 @@ LAUNCH, SUPERVISED = "SER_LAUNCH", "SER_SUPERVISED"
 RESTARTS = 2
 
 
-def launched():
+def launched() -> bool:
     """Whether this process is a rank of `torchrun`."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @contextlib.contextmanager
-def claim(path, wait):
+def claim(path: Path, wait: bool) -> Iterator[bool]:
     """Yield whether this process, and no other, holds the lock file `path`; with `wait`, wait until it does.
 
     The kernel releases the lock when its holder dies, on shared file systems with flock (NFS 4, Lustre, GPFS) too.
@@ -43,22 +45,23 @@ def claim(path, wait):
             lock.release()
 
 
-def launch():
-    """Run this stage under the launcher that SER_LAUNCH names, if it names one; return its exit status."""
+def launch() -> int:
+    """Run this stage under the launcher in SER_LAUNCH, if there is one, and return its exit status."""
     if not (launcher := os.environ.get(LAUNCH)):
         return 0
-    command = [*shlex.split(launcher), "-m", sys.modules["__main__"].__spec__.name, *sys.argv[1:]]
+    spec = sys.modules["__main__"].__spec__
+    assert spec is not None, "stages are run with python -m"
     try:
-        return subprocess.run(command).returncode
+        return subprocess.run([*shlex.split(launcher), "-m", spec.name, *sys.argv[1:]], check=False).returncode
     except FileNotFoundError as error:
         raise InputError(f"{LAUNCH}: {error.filename} is not a command here") from None
 
 
-def supervise():
-    """In a rank, go on in a child process, and start it again when it is killed; returns only in the child.
+def supervise() -> None:
+    """Continue a rank in a child process, and start the child again when it is killed. Returns only in the child.
 
-    torchrun ends all ranks when one of them dies. So a rank only watches: what dies is its child, at the cost of the
-    fold that it was at.
+    torchrun ends all ranks when one of them dies. Therefore a rank only watches its child: if the child is killed,
+    nothing but the fold that it was working on is lost.
     """
     if SUPERVISED in os.environ:
         return
@@ -71,7 +74,7 @@ def supervise():
     sys.exit(f"rank {os.environ['RANK']}: killed {1 + RESTARTS} times (out of memory?)")
 
 
-def _stop(child):
+def _stop(child: subprocess.Popen) -> None:
     child.terminate()
     child.wait()
     sys.exit(128 + signal.SIGTERM)

@@ -1,8 +1,10 @@
 """How stages run: progress bars and clear failures."""
 
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from tqdm import tqdm
 
@@ -12,8 +14,8 @@ _doing = ContextVar("doing", default="")
 
 
 @contextmanager
-def doing(name):
-    """Progress bars within begin with `name`."""
+def doing(name: str) -> Iterator[None]:
+    """Start the titles of progress bars with `name`."""
     before = _doing.set(name)
     try:
         yield
@@ -21,13 +23,13 @@ def doing(name):
         _doing.reset(before)
 
 
-def progress(items=None, name="", unit="it", total=None):
+def progress(items: Iterable | None = None, name: str = "", unit: str = "it", total: int | None = None) -> tqdm:
     """A tqdm bar over `items` on stderr, quiet when stderr is not a terminal."""
-    name = ", ".join(filter(None, [_doing.get(), name]))
-    return tqdm(items, desc=name, unit=unit, total=total, disable=None, dynamic_ncols=True)
+    title = ", ".join(filter(None, [_doing.get(), name]))
+    return tqdm(items, desc=title, unit=unit, total=total, disable=None, dynamic_ncols=True)
 
 
-def stage(main, *arguments):
+def stage(main: Callable[..., None], *arguments: Any) -> None:
     """Run a stage's `main`; expected failures end the process with one readable line and status 1."""
     try:
         main(*arguments)

@@ -2,23 +2,29 @@
 
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from typing import TypeVar
 
-BATCH = 16  # items a task: threads that meet less often wait less for each other
+BATCH = 16  # items per task: threads that synchronise less often wait less for each other
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def in_order(function, items):
-    """Yield `function(item)` of every item, in the order of the items, computed by a thread a core.
+def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield `function(item)` for every item, in the order of the items, computed by one thread per core.
 
-    Only a few batches are ahead of what was taken. An exception of `function` comes up at its item.
+    Only a few batches are computed ahead of the consumer. An exception of `function` is raised at its item.
     """
-    items, pending = iter(items), deque()
-    pool = ThreadPoolExecutor(os.cpu_count())
+    threads = os.cpu_count() or 1
+    remaining = iter(items)
+    pending: deque[Future[list[Result]]] = deque()
+    pool = ThreadPoolExecutor(threads)
     try:
-        while batch := list(islice(items, BATCH)):
-            pending.append(pool.submit(_all, function, batch))
-            if len(pending) > 2 * os.cpu_count():
+        while batch := list(islice(remaining, BATCH)):
+            pending.append(pool.submit(_call_all, function, batch))
+            if len(pending) > 2 * threads:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
@@ -26,5 +32,5 @@ def in_order(function, items):
         pool.shutdown(cancel_futures=True)
 
 
-def _all(function, batch):
+def _call_all(function: Callable[[Item], Result], batch: list[Item]) -> list[Result]:
     return [function(item) for item in batch]

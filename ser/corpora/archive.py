@@ -1,8 +1,8 @@
 """Fill a folder with a published corpus, trusting nothing but the published sha256 of each file.
 
-The bytes come from a local copy (a folder or a zip, in any layout) or from the official address. Files are
-looked up by their base name, unique within a corpus, and written where the list of checksums says: the paths
-inside an archive and its other files play no part.
+The bytes come from a local copy (a folder or a zip, in any layout) or from the official address. Files are found by
+their base name, which is unique within a corpus, and written where the list of checksums says. The paths inside an
+archive and any other files in it are ignored.
 """
 
 import errno
@@ -13,12 +13,13 @@ import time
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, Any
 
 import requests
 import urllib3
@@ -29,16 +30,16 @@ from ser.core.stage import progress
 
 DOWNLOADS = Path("data/downloads")
 CHUNK = 1 << 16  # bytes
-LARGEST = 16 << 20  # bytes, well above any clip of these corpora: more is no clip but a zip bomb
-TIMEOUT = (10, 60)  # s to connect, s without a byte
-ATTEMPTS = 5  # in a row that bring nothing new
+LARGEST = 16 << 20  # bytes, well above any clip of these corpora: a larger file is not a clip but a zip bomb
+TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
+ATTEMPTS = 5  # in a row without progress
 REFUSALS = (400, 401, 403, 404, 405, 410, 451)  # HTTP statuses that another attempt will not change
-PAUSE = 1.0  # s before the second attempt, twice as long before each further one
+PAUSE = 1.0  # seconds before the second attempt, twice as long before each further one
 
 
 @dataclass(frozen=True)
 class Source:
-    """A published corpus: its name, its official zip, and a list of checksums as `sha256sum` writes it."""
+    """A published corpus: its name, its official zip, and its checksums in the format of `sha256sum`."""
 
     name: str
     url: str
@@ -55,13 +56,13 @@ class Member:
     """One file of a local copy, not yet read."""
 
     size: int  # bytes, as declared
-    open: Callable[[], BinaryIO]
+    open: Callable[[], IO[Any]]  # for reading bytes
 
 
 def fetch(source: Source, target: Path, mirror: Path | None) -> None:
     """Fill the folder `target` with every file of the corpus, from `mirror` or else the official address.
 
-    Raises InputError where the corpus cannot be had, is incomplete, or differs from the published one.
+    Raises InputError where the corpus is not available, incomplete, or different from the published one.
     """
     if mirror is not None:
         unpack(source, _find(source, mirror), target)
@@ -73,7 +74,7 @@ def fetch(source: Source, target: Path, mirror: Path | None) -> None:
     archive.unlink()
 
 
-def _find(source, mirror):
+def _find(source: Source, mirror: Path) -> Path:
     places = [mirror / source.name, mirror / f"{source.name}.zip"]
     for place in places:
         if place.exists():
@@ -86,27 +87,27 @@ def _find(source, mirror):
 
 
 def unpack(source: Source, copy: Path, target: Path) -> None:
-    """Write the published files found in `copy`, a folder or a zip, to `target`, checking each."""
+    """Write the published files in `copy`, a folder or a zip, to `target`, and check each of them."""
     digests = source.digests()
-    missing, wrong = [], []
+    missing: list[str] = []
+    wrong: list[str] = []
 
-    def save(path):
+    def save(path: PurePosixPath) -> None:
         candidates = members.get(path.name, [])
         destination = target / path
         destination.parent.mkdir(parents=True, exist_ok=True)
-        found = None
+        digest = None
         for member in candidates:
-            found = _write(member, destination)
-            if found == digests[path]:
+            digest = _write(member, destination)
+            if digest == digests[path]:
                 return
         if candidates:
-            wrong.append(f"{path}: expected sha256 {digests[path]}, found {found}")
+            wrong.append(f"{path}: expected sha256 {digests[path]}, found {digest}")
         else:
             missing.append(str(path))
 
     with _members(source, copy) as members, ThreadPoolExecutor(os.cpu_count()) as pool:
-        saving = pool.map(save, digests)
-        for _ in progress(saving, f"{source.name}: checking", unit="file", total=len(digests)):
+        for _ in progress(pool.map(save, digests), f"{source.name}: checking", unit="file", total=len(digests)):
             pass
     faults, total = [], len(digests)
     if missing:
@@ -118,13 +119,13 @@ def unpack(source: Source, copy: Path, target: Path) -> None:
         raise InputError("\n".join([first, *faults, _remedy(source, copy)]))
 
 
-def _first(items, separator="\n  ", most=5):
+def _first(items: Sequence[str], separator: str = "\n  ", most: int = 5) -> str:
     more = [f"and {len(items) - most} more"] if len(items) > most else []
     return separator.join(sorted(items)[:most] + more)
 
 
-def _write(member, destination):
-    """Copy a member in chunks; returns its sha256, or why it was not read."""
+def _write(member: Member, destination: Path) -> str:
+    """Copy a member in chunks; return its sha256, or why it was not read."""
     if member.size > LARGEST:
         return f"a file of {member.size:,} bytes, too large for a clip"
     digest = hashlib.sha256()
@@ -136,20 +137,20 @@ def _write(member, destination):
 
 
 @contextmanager
-def _members(source, copy):
+def _members(source: Source, copy: Path) -> Iterator[dict[str, list[Member]]]:
     """The files of a folder or a zip by base name; a name may occur more than once."""
-    members = defaultdict(list)
+    members: dict[str, list[Member]] = defaultdict(list)
     if copy.is_dir():
         for path in _walk(copy):
-            members[path.name].append(Member(path.stat().st_size, lambda path=path: path.open("rb")))
+            members[path.name].append(Member(path.stat().st_size, partial(path.open, "rb")))
         yield members
         return
     try:
-        # Opened here, not by ZipFile, which counts its readers without a lock and could close it too early.
+        # Opened here and not by ZipFile, which counts its readers without a lock and could close the file too early.
         with copy.open("rb") as file, zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
                 name = PurePosixPath(info.filename.replace("\\", "/")).name
-                members[name].append(Member(info.file_size, lambda info=info: archive.open(info)))
+                members[name].append(Member(info.file_size, partial(archive.open, info)))
             yield members
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a seek before the start
@@ -157,15 +158,15 @@ def _members(source, copy):
         raise InputError(f"{copy} is damaged or incomplete ({error}); {_remedy(source, copy)}") from error
 
 
-def _remedy(source, copy):
+def _remedy(source: Source, copy: Path) -> str:
     if copy.parent == DOWNLOADS:
         return "delete it and run the same command again to download it afresh"
     return f"replace it with a fresh copy of {source.url}"
 
 
-def _walk(root):
-    """Files under `root` in a fixed order, through linked folders too, each folder once."""
-    seen = set()
+def _walk(root: Path) -> Iterator[Path]:
+    """Files under `root` in a fixed order; linked folders are followed, each folder is visited once."""
+    seen: set[str] = set()
     for folder, children, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
@@ -177,14 +178,14 @@ def _walk(root):
 
 
 def download(source: Source, archive: Path) -> None:
-    """Download the official zip to `archive`, going on where an earlier attempt left `<archive>.part`.
+    """Download the official zip to `archive`, resuming from the `<archive>.part` of an earlier attempt.
 
-    The zip's own end record tells when it is whole, so a server may misstate the length or ignore ranges.
+    The end record of the zip tells when it is complete, so a server may misstate the length or ignore ranges.
     """
     part = archive.with_name(f"{archive.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
     failures, most, reason = 0, _size(part), ""
-    while not _whole(part):
+    while not _complete(part):
         if failures == ATTEMPTS:
             raise InputError(_advice(source, part, reason))
         if failures:
@@ -197,8 +198,8 @@ def download(source: Source, archive: Path) -> None:
     part.rename(archive)
 
 
-def _attempt(source, part):
-    """One request; returns what went wrong if the zip is not whole after it."""
+def _attempt(source: Source, part: Path) -> str:
+    """Make one request; return what went wrong if the zip is not complete after it."""
     try:
         _receive(source, part)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -215,8 +216,8 @@ def _attempt(source, part):
     return "the download ended early"
 
 
-def _receive(source, part):
-    """Append to `part` what it still lacks, or start it afresh where the server cannot resume."""
+def _receive(source: Source, part: Path) -> None:
+    """Append the missing bytes to `part`, or start again where the server cannot resume."""
     have = _size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(source.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
@@ -236,7 +237,7 @@ def _receive(source, part):
             total=start + int(length) if length.isdecimal() else None,
             dynamic_ncols=True,
         )
-        # read1, unlike iter_content, hands over every byte that came before a connection broke.
+        # read1, unlike iter_content, returns every byte that arrived before a connection broke.
         chunk = response.raw.read1(CHUNK)
         if start == 0 and not b"PK".startswith(chunk[:2]):
             raise InputError(_advice(source, part, "the server's answer is not a zip archive"))
@@ -247,15 +248,15 @@ def _receive(source, part):
                 chunk = response.raw.read1(CHUNK)
 
 
-def _whole(part):
+def _complete(part: Path) -> bool:
     return part.exists() and zipfile.is_zipfile(part)
 
 
-def _size(part):
+def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError):
         return f"the server answers {error.response.status_code} {error.response.reason}"
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
@@ -265,7 +266,7 @@ def _reason(error):
     return "the connection broke off"
 
 
-def _advice(source, part, reason):
+def _advice(source: Source, part: Path, reason: str) -> str:
     kept = f"\nwhat has arrived is kept in {part}, and the next run goes on from there" if _size(part) else ""
     return (
         f"could not download the corpus {source.name} from {source.url}: {reason}{kept}\n"

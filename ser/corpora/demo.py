@@ -1,13 +1,12 @@
 """The demo corpus: sentences spoken by espeak-ng in ten voices, with a prosody for each emotion.
 
-It shows that everything works without a download; it says nothing about people. Each clip is a speaker's
-neutral voice plus an emotion's offset, as that speaker happens to express it, plus the variation of one take.
-Pitch, range and tempo are espeak-ng's; level, spectral tilt, roughness, breath, tremor, room and microphone
-noise are added here.
+It shows that everything works without a download; it says nothing about people. Each clip is the neutral voice of a
+speaker, plus the offset of an emotion as that speaker expresses it, plus the variation of one take. espeak-ng controls
+pitch, range and tempo; level, spectral tilt, roughness, breath, tremor, room and microphone noise are added here.
 
-The same bytes come out of every run, whole or in part, in any order: every number drawn is seeded by the name
-of the clip, and all in espeak-ng that runs on from one clip to the next is off, namely flutter, breath,
-roughness (its cycle counter) and, through a volume that leaves headroom, automatic gain.
+Every run gives the same bytes, for all clips or some of them, in any order: random numbers are seeded by the name of
+the clip, and everything in espeak-ng whose state lasts from one clip to the next is switched off, namely flutter,
+breath, roughness (its cycle counter) and automatic gain (by a volume that leaves headroom).
 """
 
 import ctypes
@@ -19,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -39,12 +39,12 @@ LANGUAGES = {"de": "de", "en": "en-us"}
 TAKES = ("1", "2")
 SILENCE = (0.05, 0.15)  # seconds before and after the sentence
 
-# Offsets from a speaker's neutral voice. The directions of pitch, range, tempo, level and tilt for anger,
-# fear, happiness and sadness are those of the review of Scherer (2003), Speech Communication 40, 227-256; the
-# rest, and all sizes, are set by hand to make the task neither trivial nor hopeless.
+# Offsets from a speaker's neutral voice. The directions of pitch, range, tempo, level and tilt for anger, fear,
+# happiness and sadness follow the review of Scherer (2003), Speech Communication 40, 227-256. The other directions and
+# all sizes are set by hand, so that the task is neither trivial nor hopeless.
 PROSODY = ("pitch", "range", "tempo", "level", "tilt", "rough", "breath", "tremor")
 EMOTIONS = {
-    # pitch and range in semitones, tempo in %, level in dB, tilt in dB an octave, the others as shares
+    # pitch and range in semitones, tempo in %, level in dB, tilt in dB per octave, the others as shares
     "anger": (+3.0, +4.0, +12.0, +6.0, +2.0, 0.30, 0.00, 0.00),
     "disgust": (-1.5, +1.0, -14.0, -1.0, +0.5, 0.20, 0.06, 0.00),
     "fear": (+5.0, -1.0, +16.0, +1.0, +0.8, 0.00, 0.10, 0.35),
@@ -53,20 +53,20 @@ EMOTIONS = {
     "sadness": (-2.0, -3.0, -18.0, -6.0, -2.0, 0.00, 0.14, 0.08),
 }
 HABIT = 0.35  # standard deviation over speakers of how they express an emotion, as a share of the offset
-TAKE = (0.9, 0.9, 4.5, 1.4, 0.5, 0.05, 0.02, 0.05)  # standard deviation from take to take, in the same units
+TAKE = (0.9, 0.9, 4.5, 1.4, 0.5, 0.05, 0.02, 0.05)  # standard deviation over takes, in the same units
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """A neutral voice and the place it was recorded in."""
+    """A neutral voice and the room that it is recorded in."""
 
     variant: str  # espeak-ng's voice variant: formants, stress
     pitch: float  # lower end of the pitch range, Hz
     range: float  # pitch range, semitones
-    tempo: float  # words a minute
+    tempo: float  # words per minute
     level: float  # dB, from the distance to the microphone
-    tilt: float  # dB an octave, from voice and microphone
-    decay: float  # the room's decay time (RT60), seconds
+    tilt: float  # dB per octave, from voice and microphone
+    decay: float  # decay time of the room (RT60), seconds
     noise: float  # noise floor, dB full scale
 
 
@@ -90,9 +90,9 @@ def clips() -> list[str]:
 
 
 def fetch(target: Path, mirror: Path | None = None, names: list[str] | None = None) -> None:
-    """Speak the clips `names` (all where None) into the folder `target` as mono PCM16 wav files of 22,050 Hz.
+    """Write the clips `names`, by default all, to the folder `target` as mono PCM16 wav files of 22,050 Hz.
 
-    `mirror` has no meaning here: nothing is downloaded. Raises InputError where espeak-ng cannot be used.
+    `mirror` is ignored, as nothing is downloaded. Raises InputError where espeak-ng cannot be used.
     """
     target.mkdir(parents=True, exist_ok=True)
     with Synthesiser() as synthesiser:
@@ -102,7 +102,7 @@ def fetch(target: Path, mirror: Path | None = None, names: list[str] | None = No
             (target / f"{name}.wav").write_bytes(wav.getvalue())
 
 
-def parse(path: Path) -> dict:
+def parse(path: Path) -> dict[str, str]:
     """Speaker, sex, emotion, text and intensity from a file name such as `f1_anger_de1_2.wav`."""
     path = Path(path)
     if path.suffix != ".wav" or path.stem not in clips():
@@ -146,14 +146,14 @@ def speak(synthesiser: "Synthesiser", name: str) -> np.ndarray:
 
 
 class Synthesiser:
-    """espeak-ng through its C interface (speak_lib.h); a context manager, as the library's state is global.
+    """espeak-ng through its C interface (speak_lib.h); a context manager, as the state of the library is global.
 
-    espeak_Initialize with AUDIO_OUTPUT_SYNCHRONOUS hands samples to the function of espeak_SetSynthCallback;
-    espeak_SetVoiceByName takes `language+variant`, espeak_SetParameter tempo and volume, espeak_Synth a text.
-    The variants lie in a copy of the few data files needed, where one with a clip's own pitch can be written.
+    espeak_Initialize with AUDIO_OUTPUT_SYNCHRONOUS passes samples to the function set by espeak_SetSynthCallback.
+    espeak_SetVoiceByName takes `language+variant`, espeak_SetParameter tempo and volume, espeak_Synth a text. The
+    variants are in a copy of the few data files that are needed, where a variant with the pitch of a clip is written.
     """
 
-    def __enter__(self):
+    def __enter__(self) -> "Synthesiser":
         with ExitStack() as undo:
             try:
                 import espeakng_loader
@@ -174,17 +174,17 @@ class Synthesiser:
                     raise
                 raise _unusable(error) from error
             undo.callback(self._library.espeak_Terminate)
-            self._chunks = []
+            self._chunks: list[np.ndarray] = []
             self._callback = self._CALLBACK(self._receive)
             self._library.espeak_SetSynthCallback(self._callback)
             self._undo = undo.pop_all()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._undo.close()
 
     def say(self, text: str, language: str, variant: str, pitch: tuple[float, float], tempo: float) -> np.ndarray:
-        """Samples in -1..1 of `text`, with a pitch range in Hz and a tempo in words a minute."""
+        """Samples in -1..1 of `text`, with a pitch range in Hz and a tempo in words per minute."""
         base = (self._variants / variant).read_text(encoding="utf-8")
         (self._variants / "clip").write_text(
             f"{base}\npitch {pitch[0]:.0f} {pitch[1]:.0f}\n{self._NO_NOISE}", encoding="utf-8"
@@ -197,20 +197,20 @@ class Synthesiser:
         self._call("espeak_Synth", encoded, len(encoded) + 1, 0, 0, 0, self._UTF8, None, None)
         return np.concatenate(self._chunks) / 2**15
 
-    def _call(self, function, *arguments):
+    def _call(self, function: str, *arguments: Any) -> None:
         status = self._library[function](*arguments)
         if status != 0:
             raise _unusable(f"{function} returned {status} for {arguments}")
 
-    def _receive(self, samples, count, _events):
+    def _receive(self, samples: Any, count: int, _events: Any) -> int:
         if samples and count:
             self._chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
     _SYNCHRONOUS, _DONT_EXIT, _RATE, _VOLUME, _UTF8 = 2, 0x8000, 1, 2, 1  # constants of speak_lib.h
     _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-    # Roughness has the levels 0 to 7, and 0 still weakens every fourth cycle of a creaky vowel, counted on
-    # from clip to clip; above 7 there is no such modulation (wavegen.c, modulation_tab).
+    # Roughness has the levels 0 to 7. Level 0 still weakens every fourth cycle of a creaky vowel, by a counter that
+    # runs on from clip to clip; above 7 there is no such modulation (wavegen.c, modulation_tab).
     _NO_NOISE = "flutter 0\nroughness 8\nbreath 0 0 0 0 0 0 0 0\necho 0 0\n"
     _DATA = (
         "phondata",
@@ -225,27 +225,29 @@ class Synthesiser:
     )
 
 
-def _unusable(reason):
+def _unusable(reason: object) -> InputError:
     return InputError(
         f"espeak-ng, which speaks the demo corpus, cannot be used ({reason}); reinstall the "
         "requirements: pip install --force-reinstall -r requirements.txt"
     )
 
 
-def _rng(name):
-    """A generator seeded by a name, the same in every process."""
+def _rng(name: str) -> np.random.Generator:
+    """Random numbers seeded by a name, the same in every process."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
 
 
-def _amplitude(decibels):
+def _amplitude(decibels: np.ndarray | float) -> np.ndarray | float:
     return 10 ** (decibels / 20)
 
 
-def _lowpass(samples, cutoff):
+def _lowpass(samples: np.ndarray, cutoff: float) -> np.ndarray:
     return sosfilt(butter(2, cutoff, fs=SAMPLE_RATE, output="sos"), samples)
 
 
-def _voice_quality(samples, rough, breath, tremor, rng):
+def _voice_quality(
+    samples: np.ndarray, rough: float, breath: float, tremor: float, rng: np.random.Generator
+) -> np.ndarray:
     """Rough: amplitude jitter below 70 Hz; breath: noise that follows the voice; tremor: 5 to 8 Hz."""
     time = np.arange(len(samples)) / SAMPLE_RATE
     jitter = _lowpass(rng.standard_normal(len(samples)), 70)
@@ -254,15 +256,15 @@ def _voice_quality(samples, rough, breath, tremor, rng):
     return (samples * (1 + rough * jitter / jitter.std()) + breath * breathing) * (1 + tremor * trembling)
 
 
-def _tilted(samples, tilt):
-    """`samples` with a spectrum that rises by `tilt` dB an octave."""
+def _tilted(samples: np.ndarray, tilt: float) -> np.ndarray:
+    """Samples with a spectrum that rises by `tilt` dB per octave."""
     frequencies = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
     gain = _amplitude(tilt * np.log2(np.maximum(frequencies, 50) / 1000))
     return np.fft.irfft(np.fft.rfft(samples) * gain, len(samples))
 
 
-def _in_room(samples, decay, rng):
-    """`samples` in a small room, whose response is exponentially decaying noise, 10 dB below the voice."""
+def _in_room(samples: np.ndarray, decay: float, rng: np.random.Generator) -> np.ndarray:
+    """Samples in a small room, whose response is exponentially decaying noise, 10 dB below the voice."""
     time = np.arange(round(decay * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(time)) * _amplitude(-60 * time / decay)
     tail *= _amplitude(-10) / np.sqrt(np.sum(tail**2))

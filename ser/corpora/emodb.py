@@ -1,8 +1,8 @@
 """EmoDB, the Berlin database of emotional speech: 535 clips, ten speakers, ten German sentences.
 
 Burkhardt et al., A Database of German Emotional Speech, Interspeech 2005.
-File names read speaker, text, emotion, version: 03a01Fa.wav. The letters are German: Wut, Langeweile, Ekel,
-Angst, Freude, Trauer, neutral.
+A file name consists of speaker, text, emotion and version, for instance 03a01Fa.wav. The letters of the emotions are
+German: Wut, Langeweile, Ekel, Angst, Freude, Trauer, neutral.
 """
 
 import re

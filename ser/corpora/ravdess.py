@@ -1,8 +1,8 @@
 """RAVDESS, the speech part, audio only: 1,440 clips, 24 North American actors, two English sentences.
 
 Livingstone & Russo, The Ryerson Audio-Visual Database of Emotional Speech and Song, PLoS ONE 13(5), 2018.
-File names read modality (03 audio only), channel (01 speech), emotion, intensity, statement, repetition,
-actor, as in 03-01-06-01-02-01-12.wav.
+A file name consists of modality (03: audio only), channel (01: speech), emotion, intensity, statement, repetition and
+actor, for instance 03-01-06-01-02-01-12.wav.
 """
 
 import re

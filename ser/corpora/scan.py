@@ -1,16 +1,17 @@
-"""From the folders of the corpora to the rows of the catalogue: names are parsed, every file is decoded."""
+"""From the folders of the corpora to the rows of the catalogue: file names are parsed, all audio is decoded."""
 
 import hashlib
 import importlib
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import soundfile
 
-from ser.audio.io import measured
+from ser.audio.io import duration
 from ser.core import threads
 from ser.core.errors import InputError
 from ser.core.params import Config
@@ -26,19 +27,19 @@ class CorporaConfig(Config):
 
 
 SILENCE = 1e-4  # peak, of full scale; the softest clip of RAVDESS peaks at 0.006
-BLOCK = 1 << 16  # samples decoded at a time
+BLOCK = 1 << 16  # samples that are decoded at a time
 
 
 def build(root: Path, names: list[str]) -> pd.DataFrame:
-    """The catalogue of the corpora `names` in `root`/data/corpora: columns as COLUMNS, rows sorted by clip.
+    """The catalogue of the corpora `names` in `root`/data/corpora: one row per clip, with COLUMNS, sorted by clip.
 
     Every file is decoded from end to end. Raises one InputError that lists every file that is wrongly named,
-    unreadable, truncated, empty, silent, holds samples that are not finite, or shares its name with another.
+    unreadable, truncated, empty or silent, contains samples that are not finite, or shares its name with another.
     """
     tasks = [(name, path) for name in names for path in _clips(root, name)]
     parsers = {name: importlib.import_module(f"ser.corpora.{name}").parse for name in names}
 
-    def describe(task):
+    def describe(task: tuple[str, Path]) -> dict[str, Any] | InputError:
         name, path = task
         try:
             row = {"clip": f"{name}/{path.stem}", "corpus": name, "path": path.relative_to(root).as_posix()}
@@ -58,7 +59,7 @@ def build(root: Path, names: list[str]) -> pd.DataFrame:
     return table
 
 
-def _clips(root, name):
+def _clips(root: Path, name: str) -> list[Path]:
     folder = root / "data/corpora" / name
     clips = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".wav")
     if not clips:
@@ -67,10 +68,10 @@ def _clips(root, name):
 
 
 def measure(path: Path) -> dict[str, float | int | str]:
-    """Duration in seconds, sample rate in Hz and sha256 of a file; raises InputError for useless audio."""
+    """Duration in seconds, sample rate in Hz and sha256 of a file; raises InputError for unusable audio."""
     try:
         with soundfile.SoundFile(path) as sound:
-            seconds, rate = measured(path, sound), sound.samplerate
+            seconds, rate = duration(path, sound), sound.samplerate
             peak = np.float32(0)
             for block in sound.blocks(max(1, BLOCK // sound.channels), dtype="float32"):
                 peak = np.maximum(peak, np.abs(block).max())  # NaN stays NaN
@@ -89,8 +90,8 @@ def measure(path: Path) -> dict[str, float | int | str]:
     return {"seconds": seconds, "sample_rate": rate, "sha256": digest}
 
 
-def _missing_bytes(path):
-    """Bytes that the `data` chunk of a wav file announces beyond its end, where decoders merely stop."""
+def _missing_bytes(path: Path) -> int:
+    """How many bytes the `data` chunk of a wav file announces beyond the end of the file, where decoders just stop."""
     with path.open("rb") as file:
         file.seek(12)
         while len(header := file.read(8)) == 8:

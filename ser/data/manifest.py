@@ -1,13 +1,15 @@
-"""The catalogue: one row a clip. What it may hold, and how it is read."""
+"""The catalogue data/catalogue.csv, one row per clip: its columns, the known emotions, and how it is checked."""
 
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from ser.core.errors import InputError
 
-EMOTIONS = ("anger", "boredom", "calm", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+Emotion = Literal["anger", "boredom", "calm", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"]
+EMOTIONS: tuple[str, ...] = get_args(Emotion)
 COLUMNS = (
     "clip",
     "corpus",
@@ -24,12 +26,12 @@ COLUMNS = (
 
 
 def duplicates(catalogue: pd.DataFrame) -> list[list[str]]:
-    """Groups of clips whose files are the same byte for byte."""
+    """Groups of clips whose files are identical, byte for byte."""
     return [list(clips) for _, clips in catalogue.groupby("sha256", sort=False)["clip"] if len(clips) > 1]
 
 
-def load(path: Path) -> pd.DataFrame:
-    """Read and check a catalogue; raises InputError naming the file, the column and the line."""
+def load(path: Path | str) -> pd.DataFrame:
+    """Read and check a catalogue; raises InputError that names the file, the column and the line."""
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path} does not exist; run `dvc repro catalogue` to make it")
@@ -43,7 +45,7 @@ def load(path: Path) -> pd.DataFrame:
     if missing:
         raise InputError(f"{path}: column {', '.join(missing)} is missing; expected {', '.join(COLUMNS)}")
 
-    def reject(column, bad, expected):
+    def reject(column: str, bad: pd.Series, expected: str) -> None:
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             value = table[column][row]

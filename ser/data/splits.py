@@ -1,22 +1,24 @@
-"""Who is trained on, who chooses the epoch, who is tested: the folds, and the checks that nothing leaks.
+"""Train, validation and test folds, and the leakage checks.
 
-A split is a table `repeat,fold,clip,role` with role train, validation or test; each clip is test once a repeat.
+A split is a table `repeat,fold,clip,role` with role train, validation or test; each clip is tested once per repeat.
 Protocols:
 
-- speaker: test speakers are never trained on; folds are balanced by corpus and sex (the headline);
-- loso: as speaker, one speaker a fold;
-- cross_corpus: trained on all corpora but one, tested on that one; one corpus a fold;
-- text: test sentences are never trained on, test speakers are;
-- speaker_text: neither the test speakers nor the test sentences are trained on; clips that share one of the two
-  with the test part have no role in that fold;
-- random: stratified by emotion without regard to speakers, as in most published code. It leaks: the same voices
-  are trained on and tested.
+- speaker: test speakers are unseen in training; folds are balanced by corpus and sex (the headline);
+- loso: as speaker, one speaker per fold;
+- cross_corpus: trained on all corpora but one and tested on that one; one corpus per fold;
+- text: test sentences are unseen in training, test speakers are not;
+- speaker_text: neither the test speakers nor the test sentences are trained on; clips that share one of the two with
+  the test part have no role in that fold;
+- random: stratified by emotion without regard to speakers, as in most published code. It leaks: the same voices are in
+  training and test.
 
-Validation clips are held out of the training part: whole speakers of each corpus, in random single clips. Files with
-identical bytes stay on one side under every protocol. Where only a share of the training part is trained on, the rest
-has no role in that fold; validation and test are the same whatever the share.
+Validation clips are held out of the training part: whole speakers of each corpus, or single clips under `random`. Files
+with identical bytes stay on one side under every protocol. With `split.training` below 1, the rest of the training part
+has no role in that fold; validation and test stay the same.
 """
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -40,59 +42,76 @@ class SplitConfig(Config):
     seed: int = Field(ge=0)
 
 
-def make(catalogue, settings):
-    """Return the split of the catalogue's clips as a table (see the module's docstring)."""
+def make(catalogue: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
+    """The split of the clips of a catalogue, as a table with COLUMNS.
+
+    Raises InputError where the catalogue does not suffice for `config`.
+    """
     catalogue = catalogue.sort_values("clip", ignore_index=True)
-    rows = []
-    for repeat in range(settings.repeats):
-        rng = np.random.default_rng([settings.seed, repeat])
-        for fold, test, candidates in _PROTOCOLS[settings.protocol](catalogue, settings, rng):
-            validation = _hold_out(catalogue[candidates], settings, rng)
+    tables = []
+    for repeat in range(config.repeats):
+        rng = np.random.default_rng([config.seed, repeat])
+        for fold, test, candidates in _PROTOCOLS[config.protocol](catalogue, config, rng):
+            validation = _hold_out(catalogue[candidates], config, rng)
             training = catalogue[candidates & ~catalogue["clip"].isin(validation)]
-            kept = _keep(training, settings.training, rng.spawn(1)[0])
-            sides = [test, *(catalogue["clip"].isin(clips) for clips in (validation, kept))]
+            train = _subsample(training, config.training, rng.spawn(1)[0])
+            sides = [test, *(catalogue["clip"].isin(clips) for clips in (validation, train))]
             role = np.select(sides, ["test", "validation", "train"], default="")
             table = pd.DataFrame({"repeat": repeat, "fold": fold, "clip": catalogue["clip"], "role": role})
-            rows.append(table[role != ""])
-    split = pd.concat(rows, ignore_index=True)
-    check(split, catalogue, settings.protocol)
+            tables.append(table[role != ""])
+    split = pd.concat(tables, ignore_index=True)
+    check(split, catalogue, config.protocol)
     return split
 
 
-def _by(group):
-    def protocol(catalogue, settings, rng):
-        part = _deal(catalogue, group, settings.folds, rng)
-        for fold in range(settings.folds):
+# Yields the number of each fold, which rows of the catalogue are its test clips, and which may be trained on.
+_Protocol = Callable[
+    [pd.DataFrame, SplitConfig, np.random.Generator],
+    Iterator[tuple[int, np.ndarray, np.ndarray]],
+]
+
+
+def _by(column: str | None) -> _Protocol:
+    def protocol(
+        catalogue: pd.DataFrame, config: SplitConfig, rng: np.random.Generator
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        part = _deal(catalogue, column, config.folds, rng)
+        for fold in range(config.folds):
             yield fold, (part == fold).to_numpy(), (part != fold).to_numpy()
 
     return protocol
 
 
-def _leave_one_out(group):
-    def protocol(catalogue, settings, rng):
-        key = _key(catalogue, group)
-        if len(key.unique()) < 2:
+def _leave_one_out(column: str) -> _Protocol:
+    def protocol(
+        catalogue: pd.DataFrame, config: SplitConfig, rng: np.random.Generator
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        group = _group(catalogue, column)
+        if len(group.unique()) < 2:
             raise InputError(
-                f"params.yaml: `split.protocol: {settings.protocol}` leaves one {group} out, but there is only "
-                f"{key.iloc[0]}; select more under `corpora` or take another protocol"
+                f"params.yaml: `split.protocol: {config.protocol}` leaves one {column} out, but there is only "
+                f"{group.iloc[0]}; select more under `corpora` or choose another protocol"
             )
-        for fold, left_out in enumerate(key.unique()):
-            test = (key == left_out).to_numpy()
+        for fold, left_out in enumerate(group.unique()):
+            test = (group == left_out).to_numpy()
             yield fold, test, ~test
 
     return protocol
 
 
-def _speaker_and_text(catalogue, settings, rng):
+def _speaker_and_text(
+    catalogue: pd.DataFrame, config: SplitConfig, rng: np.random.Generator
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     texts = min(2, catalogue.groupby("corpus").text.nunique().min())
-    speaker = _deal(catalogue, "speaker", settings.folds, rng).to_numpy()
+    speaker = _deal(catalogue, "speaker", config.folds, rng).to_numpy()
     text = _deal(catalogue, "text", texts, rng).to_numpy()
-    for fold in range(settings.folds * texts):
+    for fold in range(config.folds * texts):
         same_speaker, same_text = speaker == fold // texts, text == fold % texts
         yield fold, same_speaker & same_text, ~same_speaker & ~same_text
 
 
-_APART = {
+# Columns of the catalogue whose values training and test clips never share.
+_APART: dict[str, list[str]] = {
     "speaker": ["speaker"],
     "loso": ["speaker"],
     "text": ["text"],
@@ -101,7 +120,7 @@ _APART = {
     "random": [],
 }
 
-_PROTOCOLS = {
+_PROTOCOLS: dict[str, _Protocol] = {
     "speaker": _by("speaker"),
     "loso": _leave_one_out("speaker"),
     "text": _by("text"),
@@ -111,57 +130,60 @@ _PROTOCOLS = {
 }
 
 
-def _deal(catalogue, group, folds, rng):
-    """Deal whole groups (speakers, sentences; single clips for None) to `folds` parts, like cards, and return each
-    clip's part. Cards are sorted by what must be balanced (corpus and sex, or corpus and emotion), shuffled within."""
-    key = _key(catalogue, group)
-    strata = {"speaker": ["corpus", "sex"], "text": ["corpus"], None: ["corpus", "emotion"]}[group]
-    cards = catalogue.assign(key=key, order=key.map(_shuffled(key, rng))).drop_duplicates("key")
+def _deal(catalogue: pd.DataFrame, column: str | None, folds: int, rng: np.random.Generator) -> pd.Series:
+    """Deal whole groups of clips to `folds` parts, like cards, and return the part of each clip.
+
+    The groups share a value of `column` (speaker or text; None: single clips). They are sorted by what must be balanced
+    (corpus and sex, or corpus and emotion) and shuffled within.
+    """
+    group = _group(catalogue, column)
+    strata = {"speaker": ["corpus", "sex"], "text": ["corpus"], None: ["corpus", "emotion"]}[column]
+    cards = catalogue.assign(group=group, order=group.map(_random_order(group, rng))).drop_duplicates("group")
     cards = cards.sort_values([*strata, "order"])
     if len(cards) < folds:
-        raise InputError(f"params.yaml: `split.folds` is {folds}, but there are only {len(cards)} {group or 'clip'}s")
-    return key.map(dict(zip(cards.key, np.arange(len(cards)) % folds, strict=True)))
+        raise InputError(f"params.yaml: `split.folds` is {folds}, but there are only {len(cards)} {column or 'clip'}s")
+    return group.map(dict(zip(cards["group"], np.arange(len(cards)) % folds, strict=True)))
 
 
-def _hold_out(candidates, settings, rng):
-    """The clips of the training part that choose the epoch: about `settings.validation` of the speakers of each corpus,
-    at least one and never all."""
-    group = None if settings.protocol == "random" else "speaker"
-    key = _key(candidates, group)
-    held_out = []
-    for _, corpus in candidates.assign(key=key, order=key.map(_shuffled(key, rng))).groupby("corpus"):
-        groups = corpus.drop_duplicates("key").sort_values("order").key
-        held_out.extend(groups[: min(len(groups) - 1, max(1, round(settings.validation * len(groups))))])
-    return candidates["clip"][key.isin(held_out)]
+def _hold_out(candidates: pd.DataFrame, config: SplitConfig, rng: np.random.Generator) -> pd.Series:
+    """The validation clips: about `config.validation` of the speakers of each corpus, at least one and never all."""
+    group = _group(candidates, None if config.protocol == "random" else "speaker")
+    held_out: list[str] = []
+    for _, corpus in candidates.assign(group=group, order=group.map(_random_order(group, rng))).groupby("corpus"):
+        groups = corpus.drop_duplicates("group").sort_values("order")["group"]
+        held_out.extend(groups[: min(len(groups) - 1, max(1, round(config.validation * len(groups))))])
+    return candidates["clip"][group.isin(held_out)]
 
 
-def _keep(training, share, rng):
-    """The clips of the training part that are trained on: about `share` of those of each emotion, at least one. A
-    smaller share is part of a larger one."""
-    kept = []
+def _subsample(training: pd.DataFrame, share: float, rng: np.random.Generator) -> list[str]:
+    """About `share` of the clips of each emotion, at least one; a smaller share is part of a larger one."""
+    subset: list[str] = []
     for _, clips in training.assign(order=rng.permutation(len(training))).groupby("emotion"):
-        kept.extend(clips.sort_values("order")["clip"][: max(1, round(share * len(clips)))])
-    return kept
+        subset.extend(clips.sort_values("order")["clip"][: max(1, round(share * len(clips)))])
+    return subset
 
 
-def _key(catalogue, group):
-    """What a clip is dealt by; groups that share a file, byte for byte, count as one."""
-    key = catalogue[group or "clip"]
+def _group(catalogue: pd.DataFrame, column: str | None) -> pd.Series:
+    """The group of each clip, which is never divided: a value of `column`, or the clip itself for None.
+
+    Groups that contain the same file, byte for byte, count as one.
+    """
+    group = catalogue[column or "clip"]
     while True:
-        shared = key.groupby(catalogue["sha256"]).transform("min")
-        joined = shared.groupby(key).transform("min")
-        if joined.equals(key):
-            return key
-        key = joined
+        shared = group.groupby(catalogue["sha256"]).transform("min")
+        joined = shared.groupby(group).transform("min")
+        if joined.equals(group):
+            return group
+        group = joined
 
 
-def _shuffled(key, rng):
-    names = sorted(key.unique())
+def _random_order(group: pd.Series, rng: np.random.Generator) -> dict[str, int]:
+    names = sorted(group.unique())
     return dict(zip(names, rng.permutation(len(names)), strict=True))
 
 
-def load(path, catalogue, protocol):
-    """Read data/splits.csv, check it against the catalogue and return its folds as a list of Fold."""
+def load(path: Path | str, catalogue: pd.DataFrame, protocol: str) -> list[Fold]:
+    """The folds in data/splits.csv, after a check against the catalogue (see `check`)."""
     try:
         split = pd.read_csv(path, dtype={"clip": str, "role": str})
     except (OSError, ValueError) as error:
@@ -175,10 +197,16 @@ def load(path, catalogue, protocol):
     ]
 
 
-def check(split, catalogue, protocol):
-    """Refuse a split that leaks: raises InputError for a clip that is unknown, in two roles of a fold or not test
-    exactly once a repeat, for identical files on two sides, for an empty role or an emotion that is not trained on, and
-    for speakers, sentences or corpora on two sides where the protocol keeps them apart."""
+def check(split: pd.DataFrame, catalogue: pd.DataFrame, protocol: str) -> None:
+    """Refuse a split that leaks or does not suffice.
+
+    Raises InputError for
+
+    - a clip that is unknown, has two roles in one fold, or is not tested exactly once per repeat;
+    - an empty role, or an emotion without training clips;
+    - identical files on two sides;
+    - speakers, sentences or corpora on two sides where the protocol keeps them apart.
+    """
     table = split.merge(catalogue[["clip", "corpus", "speaker", "text", "emotion", "sha256"]], on="clip", how="left")
     _refuse(table[table.sha256.isna() | ~table.role.isin(ROLES)], "is not in the catalogue or has an unknown role")
     _refuse(table[table.duplicated(["repeat", "fold", "clip"])], "has two roles in one fold")
@@ -194,17 +222,17 @@ def check(split, catalogue, protocol):
                 f"split: repeat {repeat} fold {fold} trains on no clip of {', '.join(missing)}; drop it from "
                 "`emotions`, lower `split.validation` or change `split.folds` or `split.protocol`"
             )
-        choosing = [] if protocol == "random" else ["speaker"]
+        validation_apart = [] if protocol == "random" else ["speaker"]
         held_apart = [("test", column) for column in ["sha256", *_APART[protocol]]]
-        held_apart += [("validation", column) for column in ["sha256", *choosing]]
-        for kept_out, column in held_apart:
-            values = set(rows[column][rows["role"] == kept_out])
-            others = ["train"] if kept_out == "validation" else ["train", "validation"]
+        held_apart += [("validation", column) for column in ["sha256", *validation_apart]]
+        for held_out, column in held_apart:
+            values = set(rows[column][rows["role"] == held_out])
+            others = ["train"] if held_out == "validation" else ["train", "validation"]
             crossing = rows[rows["role"].isin(others) & rows[column].isin(values)]
-            _refuse(crossing, f"shares its {column} with a {kept_out} clip of the same fold")
+            _refuse(crossing, f"shares its {column} with a {held_out} clip of the same fold")
 
 
-def _refuse(rows, why):
+def _refuse(rows: pd.DataFrame, why: str) -> None:
     if len(rows):
         row = rows.iloc[0]
         where = f"repeat {row['repeat']} fold {row['fold']}"

@@ -1,5 +1,7 @@
 """Accuracy from confusion matrices, one per speaker."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -8,12 +10,15 @@ from ser.core.errors import InputError
 METRICS = ("ua", "wa", "f1")
 
 
-def confusions(predictions, catalogue, emotions):
-    """Confusion matrices by speaker, repeats pooled.
+def confusions(
+    predictions: pd.DataFrame,  # from `read_predictions`
+    catalogue: pd.DataFrame,
+    class_names: Sequence[str],
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Confusion matrices by speaker, with repeats pooled.
 
-    Returns (counts, speakers): int [speakers, true emotion, predicted emotion], and a table `speaker, corpus`
-    in the same order, sorted by corpus and speaker. Raises InputError for a clip that is not in the catalogue
-    or has another emotion there.
+    Returns int counts [speakers, true class, predicted class] and a table `speaker, corpus` in the same order, sorted
+    by corpus and speaker. Raises InputError for a clip that is not in the catalogue or has another emotion there.
     """
     clips = catalogue.set_index("clip").reindex(predictions["clip"])
     wrong = clips["emotion"].to_numpy() != predictions["emotion"].to_numpy()
@@ -23,25 +28,28 @@ def confusions(predictions, catalogue, emotions):
             f"predictions hold clip '{row['clip']}' with emotion {row['emotion']}, "
             "the catalogue does not; run `dvc repro` to bring both up to date"
         )
-    owners = pd.MultiIndex.from_frame(clips[["corpus", "speaker"]])
-    order = owners.unique().sort_values()
-    labels = pd.Index(emotions)
+    speaker_of_clip = pd.MultiIndex.from_frame(clips[["corpus", "speaker"]])
+    speakers = speaker_of_clip.unique().sort_values()
+    classes = pd.Index(class_names)
     cells = (
-        order.get_indexer(owners),
-        labels.get_indexer(predictions["emotion"]),
-        labels.get_indexer(predictions["predicted"]),
+        speakers.get_indexer(speaker_of_clip),
+        classes.get_indexer(predictions["emotion"]),
+        classes.get_indexer(predictions["predicted"]),
     )
-    counts = np.zeros((len(order), len(labels), len(labels)), dtype=np.int64)
+    counts = np.zeros((len(speakers), len(classes), len(classes)), dtype=np.int64)
     np.add.at(counts, cells, 1)
-    return counts, order.to_frame(index=False)[["speaker", "corpus"]]
+    return counts, speakers.to_frame(index=False)[["speaker", "corpus"]]
 
 
-def classification_metrics(counts):
+def classification_metrics(counts: np.ndarray) -> dict[str, np.ndarray]:
     """UA, WA, macro-F1 and recall of confusion matrices [..., true, predicted].
 
-    UA is the mean recall (balanced accuracy) and WA the accuracy; UA and F1 are means over the emotions that
-    occur as truth. Returns {"ua", "wa", "f1": [...], "recall": [..., emotions]}; the recall of an absent
-    emotion is NaN.
+    - `ua`: the mean recall over classes (balanced accuracy);
+    - `wa`: the accuracy;
+    - `f1`: the mean F1 over classes;
+    - `recall`: the recall of each class, [..., classes]; NaN for a class without clips.
+
+    Classes without clips do not count in the means.
     """
     correct = np.diagonal(counts, axis1=-2, axis2=-1)
     true, predicted = counts.sum(axis=-1), counts.sum(axis=-2)

@@ -1,38 +1,45 @@
 """Predictions and learning curves of an arm, as its stage writes them."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from ser.core.errors import InputError
 
-# What a test clip was enhanced under.
+# The conditions under which test clips are enhanced, and their titles.
 CONDITIONS = {"true_label": "true label (leaks)", "predicted_label": "predicted label", "no_label": "no label"}
 
 
-def read_predictions(path, emotions):
-    """Out-of-fold predictions of one arm: `repeat, fold, clip, emotion, predicted` and a probability an
-    emotion.
+def read_predictions(path: Path | str, class_names: Sequence[str]) -> pd.DataFrame:
+    """The predictions of an arm for test clips: `repeat, fold, clip, emotion, predicted`, and a probability per class.
 
-    Raises InputError naming the file and the line where a column is missing, an emotion is unknown,
-    probabilities are not finite, not in 0..1 or do not sum to 1 (within 1e-3), `predicted` is not the most
-    probable emotion, or a (repeat, clip) comes twice.
+    Raises InputError naming the file and the line where
+
+    - a column is missing, or an emotion is unknown;
+    - probabilities are not finite, not in 0..1 or do not sum to 1 (within 1e-3);
+    - `predicted` is not the most probable emotion;
+    - a (repeat, clip) occurs twice.
     """
-    emotions = list(emotions)
+    class_names = list(class_names)
     table = _read(
-        path, ["repeat", "fold", "clip", "emotion", "predicted", *emotions], numeric=["repeat", "fold", *emotions]
+        path,
+        ["repeat", "fold", "clip", "emotion", "predicted", *class_names],
+        numeric=["repeat", "fold", *class_names],
     )
-    probability = table[emotions].to_numpy()
+    probability = table[class_names].to_numpy()
     for column in ("emotion", "predicted"):
-        _refuse(path, ~table[column].isin(emotions), f"{column} is not one of {', '.join(emotions)}")
+        _refuse(path, ~table[column].isin(class_names), f"{column} is not one of {', '.join(class_names)}")
     _refuse(path, ((probability < 0) | (probability > 1)).any(axis=1), "a probability lies outside 0..1")
     _refuse(path, abs(probability.sum(axis=1) - 1) > 1e-3, "the probabilities do not sum to 1")
-    chosen = probability[np.arange(len(table)), table["predicted"].map(emotions.index)]
-    _refuse(path, chosen < probability.max(axis=1), "predicted is not the most probable emotion")
+    of_predicted = probability[np.arange(len(table)), table["predicted"].map(class_names.index)]
+    _refuse(path, of_predicted < probability.max(axis=1), "predicted is not the most probable emotion")
     _refuse(path, table.duplicated(["repeat", "clip"]), "this clip was already predicted in this repeat")
     return table
 
 
-def read_curves(path):
+def read_curves(path: Path | str) -> pd.DataFrame:
     """Learning curves of one arm: `repeat, fold, epoch, train_loss, validation_loss, validation_ua`."""
     columns = ["repeat", "fold", "epoch", "train_loss", "validation_loss", "validation_ua"]
     table = _read(path, columns, numeric=columns)
@@ -40,7 +47,7 @@ def read_curves(path):
     return table
 
 
-def _read(path, columns, numeric):
+def _read(path: Path | str, columns: list[str], numeric: list[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -56,18 +63,21 @@ def _read(path, columns, numeric):
     return table
 
 
-def _refuse(path, wrong, why):
-    wrong = np.asarray(wrong)
+def _refuse(path: Path | str, wrong_rows: pd.Series | np.ndarray, why: str) -> None:
+    wrong = np.asarray(wrong_rows)
     if wrong.any():
         raise InputError(f"{path}, line {wrong.argmax() + 2}: {why}; run the stage that writes it again")
 
 
-def curves_by_run(history, column):
-    """One curve a run of training, [epoch, (repeat, fold)]; a run that stopped early keeps its last value."""
+def curves_by_run(history: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One curve per training, [epoch, (repeat, fold)]; a training that stopped early keeps its last value."""
     return history.pivot(index="epoch", columns=["repeat", "fold"], values=column).sort_index().ffill()
 
 
-def learning_curves(histories):
-    """Mean validation UA over folds and repeats, the table `arm,epoch,ua`, of {arm: as of `read_curves`}."""
+def learning_curves(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Mean validation UA over folds and repeats: the table `arm,epoch,ua`.
+
+    `histories` has the table of each arm, from `read_curves`.
+    """
     curves = {arm: curves_by_run(history, "validation_ua").mean(axis=1) for arm, history in histories.items()}
     return pd.concat(curves, names=["arm", "epoch"]).rename("ua").reset_index().astype({"epoch": int})

@@ -197,16 +197,16 @@ def fold_metrics(
 def _similarity(one: Tensor, other: Tensor) -> dict[str, float | None]:
     if len(one) < LEAST:
         return dict.fromkeys(("kernel", "precision", "recall", "density", "coverage"))
-    return {"kernel": sample_metrics.kernel(one, other)} | sample_metrics.neighbourhoods(one, other)
+    return {"kernel": sample_metrics.kernel(one, other), **sample_metrics.neighbourhoods(one, other)}
 
 
 def points(
     comparison: Comparison, class_names: Sequence[str], speaker_of: Mapping[str, str]
 ) -> tuple[pd.DataFrame, Tensor]:
-    """At most POINTS of the balanced clips of each kind: the table `kind,clip,emotion,speaker` and their embeddings
-    `[points, width]`.
+    """At most POINTS of the balanced clips of each kind.
 
-    `speaker_of` has the speaker of each real clip; synthetic clips have none.
+    Returns the table `kind,clip,emotion,speaker` and the embeddings `[points, width]` of these clips. `speaker_of` has
+    the speaker of each real clip; synthetic clips have none.
     """
     count = len(comparison.labels)
     sample = torch.linspace(0, count - 1, min(POINTS, count)).long()

@@ -1,111 +1,127 @@
-"""How well each arm recognises emotion: intervals over speakers, paired differences between arms.
+"""How well each arm recognises emotion: intervals over speakers, and paired differences between arms.
 
-The sufficient statistic is one confusion matrix a speaker. Speakers are the sample and corpora are fixed, so
-an interval comes from drawing speakers with replacement within each corpus, and a paired test from swapping
-two arms speaker by speaker.
+Speakers are the sample and corpora are fixed. Everything is computed from one confusion matrix per speaker: an interval
+comes from drawing speakers with replacement within each corpus, and a paired test from swapping two arms speaker by
+speaker.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict
+
 import numpy as np
-from pydantic import Field, field_validator
+import pandas as pd
 
 from ser.core.errors import InputError
-from ser.core.params import Config
 from ser.evaluation.metrics import METRICS, classification_metrics, confusions
 
 REFERENCES = ("baseline", "augmented")  # arms that the others are compared with
 
 
-class StudyConfig(Config):
-    arms: list[str]
-    generators: list[str]
-    build_on: str
-    enhanced: list[str]
-    resamples: int = Field(gt=0)
+class Estimate(TypedDict):
+    """A metric and its 95 % interval, which is None where there is nothing to resample."""
 
-    @field_validator("arms")
-    @classmethod
-    def _with_baseline(cls, arms):
-        if "baseline" not in arms:
-            raise ValueError("must hold `baseline`, from which embeddings and differences are taken")
-        return arms
+    value: float
+    low: float | None
+    high: float | None
 
 
-def resample(corpora, resamples, rng):
+def resample(corpora: Sequence[str] | pd.Series, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """How often each speaker is drawn: int [resamples, speakers], with replacement within each corpus.
 
-    The stratified bootstrap; Efron & Tibshirani, An Introduction to the Bootstrap, 1993 (percentile
-    intervals: ch. 13).
+    `corpora` has the corpus of each speaker. This is the stratified bootstrap; Efron & Tibshirani, An Introduction to
+    the Bootstrap, 1993 (percentile intervals: ch. 13).
     """
-    corpora = np.asarray(corpora)
-    draws = np.empty((resamples, len(corpora)), dtype=np.int64)
-    for corpus in np.unique(corpora):
-        members = np.flatnonzero(corpora == corpus)
+    corpus_of_speaker = np.asarray(corpora)
+    draws = np.empty((resamples, len(corpus_of_speaker)), dtype=np.int64)
+    for corpus in np.unique(corpus_of_speaker):
+        members = np.flatnonzero(corpus_of_speaker == corpus)
         size = len(members)
         draws[:, members] = rng.multinomial(size, np.full(size, 1 / size), size=resamples)
     return draws
 
 
-def permutation_p(ours, theirs, signs):
-    """Two-sided p value of the difference in UA of two arms, from swapping their confusions by speaker.
+def permutation_p(
+    counts: np.ndarray,  # of an arm: confusion matrices [speakers, classes, classes]
+    reference_counts: np.ndarray,  # of the arm it is compared with, over the same clips
+    signs: np.ndarray,  # 1 or -1, [permutations, speakers]
+) -> float:
+    """Two-sided p value of the difference in UA of two arms, from swapping their confusion matrices by speaker.
 
-    `ours`, `theirs`: [speakers, E, E] over the same clips; `signs`: +-1 [draws, speakers]. As both arms saw
-    the same clips, the difference is a sum of one term a speaker, and a swap turns the sign of that term. One
-    is added to both counts so that p is never 0 (Phipson & Smyth, Stat Appl Genet Mol Biol 9(1), 2010).
+    As both arms were tested on the same clips, the difference is a sum of one term per speaker, and a swap changes the
+    sign of that term. One is added to both counts so that p is never 0 (Phipson & Smyth, Stat Appl Genet Mol Biol 9(1),
+    2010).
     """
-    true = theirs.sum(axis=(0, 2))
-    gain = np.diagonal(ours - theirs, axis1=1, axis2=2)[:, true > 0] / true[true > 0]
-    gain = gain.mean(axis=1)
+    true = reference_counts.sum(axis=(0, 2))
+    gain_of_class = np.diagonal(counts - reference_counts, axis1=1, axis2=2)[:, true > 0] / true[true > 0]
+    gain = gain_of_class.mean(axis=1)
     extreme = np.abs(signs @ gain) >= np.abs(gain.sum()) - 1e-12
     return (1 + extreme.sum()) / (1 + len(signs))
 
 
-def holm(p):
-    """p values corrected by Holm's step-down method (Scand J Statist 6, 1979), in the order given."""
-    p = np.asarray(p, dtype=float)
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """The p values corrected by Holm's step-down method (Scand J Statist 6, 1979), in the order given."""
+    p = np.asarray(p_values, dtype=float)
     order = np.argsort(p, kind="stable")
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     return corrected
 
 
-def compare_arms(predictions, catalogue, emotions, protocol, resamples=10_000, seed=0):
+class _Metrics(NamedTuple):
+    """The metrics of an arm for some speakers (see `classification_metrics`)."""
+
+    observed: dict[str, np.ndarray]
+    resampled: dict[str, np.ndarray]  # with a first axis [resamples], empty where there is nothing to draw from
+
+
+def compare_arms(
+    predictions: Mapping[str, pd.DataFrame],  # table of each arm, from `read_predictions`
+    catalogue: pd.DataFrame,
+    class_names: Sequence[str],
+    protocol: str,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Compare arms that predicted the same clips.
 
-    `predictions`: {arm: table as of `read_predictions`}. Returns (summary, details), plain values rounded to
-    6 decimals: summary is {arm: {"ua", "wa", "f1"}}; details holds for each arm its figures with 95 %
-    intervals, overall and by corpus, its pooled confusion matrix, and its paired differences from baseline
-    and from augmented, each as {"value", "low", "high"}. p values are of the difference in UA, corrected over
-    the arms compared with the same reference. An interval is None where there is no second speaker to draw.
+    Returns (summary, details), plain values rounded to 6 decimals. The summary is {arm: {"ua", "wa", "f1"}}. The
+    details hold for each arm
+
+    - its metrics, overall and by corpus, each as an Estimate;
+    - its pooled confusion matrix;
+    - its paired differences from each of REFERENCES, each as an Estimate, with the p value of the difference in UA,
+      raw and corrected over the arms that are compared with the same reference.
+
     Raises InputError where the arms were not tested on the same clips.
     """
-    emotions = list(emotions)
-    _same_clips(predictions)
-    counts = {}
+    class_names = list(class_names)
+    _check_same_clips(predictions)
+    counts: dict[str, np.ndarray] = {}
     for arm, table in predictions.items():
-        counts[arm], speakers = confusions(table, catalogue, emotions)
+        counts[arm], speakers = confusions(table, catalogue, class_names)
     rng = np.random.default_rng(seed)
     draws = resample(speakers["corpus"], resamples, rng)
     signs = rng.choice([-1, 1], size=(resamples, len(speakers)))
     scopes = {"overall": np.full(len(speakers), True)}
     scopes |= {corpus: (speakers["corpus"] == corpus).to_numpy() for corpus in speakers["corpus"].unique()}
-    scores = {
-        arm: {scope: _draw(table[members], draws[:, members]) for scope, members in scopes.items()}
-        for arm, table in counts.items()
+    metrics = {
+        arm: {scope: _bootstrap(arm_counts[members], draws[:, members]) for scope, members in scopes.items()}
+        for arm, arm_counts in counts.items()
     }
 
-    arms = {}
-    for arm, table in counts.items():
-        figures = {scope: _figures(*scores[arm][scope], emotions) for scope in scopes}
+    arms: dict[str, Any] = {}
+    for arm, arm_counts in counts.items():
+        estimates = {scope: _estimates(metrics[arm][scope], class_names) for scope in scopes}
         arms[arm] = {
-            "overall": figures.pop("overall"),
-            "corpora": figures,
-            "confusion": table.sum(axis=0).tolist(),
+            "overall": estimates.pop("overall"),
+            "corpora": estimates,
+            "confusion": arm_counts.sum(axis=0).tolist(),
             "against": {},
         }
     for reference, others in comparisons(list(counts)).items():
-        p = [permutation_p(counts[arm], counts[reference], signs) for arm in others]
-        for arm, raw, corrected in zip(others, p, holm(p)):
-            differences = {scope: _differences(scores[arm][scope], scores[reference][scope]) for scope in scopes}
+        p_values = [permutation_p(counts[arm], counts[reference], signs) for arm in others]
+        for arm, raw, corrected in zip(others, p_values, holm(p_values), strict=True):
+            differences = {scope: _differences(metrics[arm][scope], metrics[reference][scope]) for scope in scopes}
             arms[arm]["against"][reference] = {
                 **differences.pop("overall"),
                 "p": round(float(raw), 6),
@@ -113,20 +129,20 @@ def compare_arms(predictions, catalogue, emotions, protocol, resamples=10_000, s
                 "corpora": differences,
             }
 
-    some = next(iter(predictions.values()))
-    owners = catalogue.set_index("clip").loc[some["clip"].unique()]
+    any_predictions = next(iter(predictions.values()))
+    clips = catalogue.set_index("clip").loc[any_predictions["clip"].unique()]
     details = {
         "protocol": protocol,
         "leaks": protocol == "random",
-        "emotions": emotions,
+        "emotions": class_names,
         "resamples": resamples,
         "seed": seed,
-        "clips": len(owners),
+        "clips": len(clips),
         "speakers": len(speakers),
-        "repeats": int(some["repeat"].nunique()),
+        "repeats": int(any_predictions["repeat"].nunique()),
         "corpora": {
             corpus: {"clips": len(rows), "speakers": int(rows["speaker"].nunique())}
-            for corpus, rows in owners.groupby("corpus")
+            for corpus, rows in clips.groupby("corpus")
         },
         "arms": arms,
     }
@@ -134,8 +150,8 @@ def compare_arms(predictions, catalogue, emotions, protocol, resamples=10_000, s
     return summary, details
 
 
-def comparisons(arms):
-    """The arms compared with each reference: all others with baseline, all but baseline with augmented."""
+def comparisons(arms: Sequence[str]) -> dict[str, list[str]]:
+    """The arms that are compared with each reference: all others with baseline, all but baseline with augmented."""
     return {
         reference: [arm for arm in arms if arm not in ("baseline", reference)]
         for reference in REFERENCES
@@ -143,48 +159,52 @@ def comparisons(arms):
     }
 
 
-def _same_clips(predictions):
-    tested = {arm: set(zip(table["repeat"], table["clip"])) for arm, table in predictions.items()}
-    everything = set.union(*tested.values())
+def _check_same_clips(predictions: Mapping[str, pd.DataFrame]) -> None:
+    tested = {arm: set(zip(table["repeat"], table["clip"], strict=True)) for arm, table in predictions.items()}
+    tested_by_any = set.union(*tested.values())
     for arm, clips in tested.items():
-        if clips != everything:
-            repeat, clip = min(everything - clips)
+        if clips != tested_by_any:
+            repeat, clip = min(tested_by_any - clips)
             raise InputError(
                 f"arm '{arm}' has no prediction of clip '{clip}' in repeat {repeat}, "
                 "which another arm has; arms are compared on the same clips: run `dvc repro`"
             )
 
 
-def _draw(counts, draws):
-    """(figures of all speakers, figures of each resample); no resamples where there is nothing to draw
-    from."""
-    speakers, size, _ = counts.shape
-    if (draws == 1).all():
+def _bootstrap(counts: np.ndarray, draws: np.ndarray) -> _Metrics:
+    """The metrics of confusion matrices [speakers, classes, classes], and those of resamples [resamples, speakers]."""
+    speakers, n_classes, _ = counts.shape
+    if (draws == 1).all():  # single speakers: nothing to draw from
         draws = draws[:0]
-    pooled = (draws @ counts.reshape(speakers, -1)).reshape(-1, size, size)
-    return classification_metrics(counts.sum(axis=0)), classification_metrics(pooled)
+    pooled = (draws @ counts.reshape(speakers, -1)).reshape(-1, n_classes, n_classes)
+    return _Metrics(classification_metrics(counts.sum(axis=0)), classification_metrics(pooled))
 
 
-def _figures(value, drawn, emotions):
-    figures = {metric: _estimate(value[metric], drawn[metric]) for metric in METRICS}
-    figures["recall"] = {
-        emotion: _estimate(value["recall"][i], drawn["recall"][:, i])
-        for i, emotion in enumerate(emotions)
-        if np.isfinite(value["recall"][i])
+def _estimates(metrics: _Metrics, class_names: Sequence[str]) -> dict[str, Any]:
+    observed, resampled = metrics
+    estimates: dict[str, Any] = {metric: _estimate(observed[metric], resampled[metric]) for metric in METRICS}
+    estimates["recall"] = {
+        class_name: _estimate(observed["recall"][label], resampled["recall"][:, label])
+        for label, class_name in enumerate(class_names)
+        if np.isfinite(observed["recall"][label])
     }
-    return figures
+    return estimates
 
 
-def _differences(ours, theirs):
+def _differences(metrics: _Metrics, reference: _Metrics) -> dict[str, Any]:
     return {
-        metric: _estimate(ours[0][metric] - theirs[0][metric], ours[1][metric] - theirs[1][metric])
+        metric: _estimate(
+            metrics.observed[metric] - reference.observed[metric],
+            metrics.resampled[metric] - reference.resampled[metric],
+        )
         for metric in METRICS
     }
 
 
-def _estimate(value, drawn):
-    drawn = drawn[np.isfinite(drawn)]
+def _estimate(observed: np.ndarray, resampled: np.ndarray) -> Estimate:
+    """A metric with the 95 % interval of its resamples [resamples]."""
+    finite = resampled[np.isfinite(resampled)]
     low = high = None
-    if drawn.size:
-        low, high = np.percentile(drawn, [2.5, 97.5]).round(6).tolist()
-    return {"value": round(float(value), 6), "low": low, "high": high}
+    if finite.size:
+        low, high = np.percentile(finite, [2.5, 97.5]).round(6).tolist()
+    return {"value": round(float(observed), 6), "low": low, "high": high}

@@ -6,7 +6,7 @@ A mel has an image of latents a patch and a few halvings smaller (as the KL auto
 speech; without it a classifier that learnt from real mels recognises little.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import torch
 from pydantic import Field
@@ -52,8 +52,9 @@ class Residual(nn.Module):
             nn.SiLU(),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        last: Any = self.layers[-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         return images + self.layers(images)
@@ -179,7 +180,7 @@ def train(
         schedule.step()
         average.update_parameters(model)
         mean_log.add({"loss": loss, "error": (mels - decoded).square().mean(), "divergence": divergence})
-    return average.module.eval()
+    return cast(Autoencoder, average.module.eval())
 
 
 @torch.no_grad()

@@ -132,11 +132,12 @@ def make_solver(sampler: Sampler, steps: int) -> Any:
 
     Ancestral DDPM, DDIM (Song et al. 2021, arXiv 2010.02502), or second-order DPM-Solver++ with steps even in log-SNR.
     """
-    scheduler, options = {
+    schedulers: dict[Sampler, tuple[Any, dict[str, Any]]] = {
         "ddpm": (DDPMScheduler, {"timestep_spacing": "trailing"}),
         "ddim": (DDIMScheduler, {"timestep_spacing": "trailing"}),
         "dpm_solver": (DPMSolverMultistepScheduler, {"use_lu_lambdas": True}),
-    }[sampler]
+    }
+    scheduler, options = schedulers[sampler]
     solver = scheduler.from_config(noise_schedule().config, **options)
     solver.set_timesteps(steps)
     return solver

@@ -1,5 +1,7 @@
-"""Denoising diffusion over mel spectrograms, conditioned on emotion embeddings (Kim & Lee 2024, section 3) and on the
-emotion itself."""
+"""Denoising diffusion over mel spectrograms.
+
+It is conditioned on emotion embeddings (Kim & Lee 2024, section 3) and on the emotion itself.
+"""
 
 import torch
 from torch import Tensor

@@ -7,7 +7,7 @@ their variety; one that started from white noise collapsed into a single mode he
 augmentation (Zhao et al. 2020, arXiv 2006.10738), and a moving average of the refiner.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -68,8 +68,9 @@ class Refiner(nn.Module):
         self.first = nn.Conv2d(2 * latents, channels, 3, padding=1)
         self.blocks = nn.ModuleList(Modulated(channels) for _ in range(3))
         self.last = nn.Sequential(nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, latents, 3, padding=1))
-        nn.init.zeros_(self.last[-1].weight)
-        nn.init.zeros_(self.last[-1].bias)
+        last: Any = self.last[-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(self, draws: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         """Latents `[batch, latents, height, width]` from `draws` of the prior and white `noise` of that shape."""
@@ -179,7 +180,7 @@ class GAN(base.Generator):
         generator = cls(config, normaliser, encoder, one_crop.half(), clips.labels, mean, std).to(device)
         refiner = generator.refiner
         discriminator = Discriminator(config.autoencoder.latents, config.channels, encoder.n_classes)
-        discriminator.to(device, memory_format=torch.channels_last)
+        discriminator.to(device).to(memory_format=torch.channels_last)
         average = AveragedModel(refiner, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
         refiner_optimiser = torch.optim.Adam(refiner.parameters(), config.generator_rate, (0.0, 0.99), fused=True)
         discriminator_optimiser = torch.optim.Adam(

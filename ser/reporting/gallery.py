@@ -1,4 +1,4 @@
-"""A few clips of every emotion from the first fold, to look at and to listen to: evenly spread, not chosen by hand."""
+"""A few clips of every emotion from the first fold, for the eye and the ear: evenly spread, not chosen by hand."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ MelsByEmotion = dict[str, list[np.ndarray]]  # COUNT mels [n_mels, frames] in dB
 
 
 def real_mels(dataset: Dataset) -> MelsByEmotion:
-    """Training clips."""
+    """Training clips of the first fold."""
     fold = dataset.folds[0]
     return {
         emotion: _evenly_spread(dataset.mels, [clip for clip in fold.train if dataset.emotion_of[clip] == emotion])
@@ -21,7 +21,7 @@ def real_mels(dataset: Dataset) -> MelsByEmotion:
 
 
 def synthetic_mels(dataset: Dataset, generator: str) -> MelsByEmotion:
-    """Clips of a generator."""
+    """Clips that a generator made for the first fold."""
     fold, store = dataset.folds[0], mel_store.read(f"data/synthetic/{generator}")
     rows = store.index[(store.index["repeat"] == fold.repeat) & (store.index["fold"] == fold.fold)]
     return {

@@ -1,5 +1,8 @@
 """The model card of an exported model (Mitchell et al. 2019, arXiv 1810.03993): Markdown with Hugging Face's header."""
 
+from collections.abc import Collection
+from typing import Any
+
 import yaml
 
 from ser.reporting import tables
@@ -9,18 +12,19 @@ LICENCES = {"emodb": "cc0-1.0", "ravdess": "cc-by-nc-sa-4.0", "demo": "cc0-1.0"}
 LIMITS = {
     "emodb": "EmoDB is **acted**, by ten people in ten German sentences, in a studio.",
     "ravdess": "RAVDESS is **acted**, by 24 North Americans in two sentences, in a studio.",
-    "demo": "The demo's voices are **synthetic**: this model knows nothing about people.",
-    "folder": "Its own recordings are described nowhere but in their table.",
+    "demo": "The voices of the demo are **synthetic**: this model says nothing about people.",
+    "folder": "The corpus `folder` consists of private recordings, which are not described here.",
 }
 
 
 def text(
-    facts,  # model.json of the export
-    details,  # metrics/details.json
-):
-    arm, emotions = facts["arm"], facts["params"]["emotions"]
-    figures = details["arms"][arm]
-    only = {**details, "arms": {arm: {**figures, "against": {}}}}
+    facts: dict[str, Any],  # model.json of the export
+    details: dict[str, Any],  # metrics/details.json
+) -> str:
+    """The card as Markdown."""
+    arm, class_names = facts["arm"], facts["params"]["emotions"]
+    metrics = details["arms"][arm]
+    details_of_arm = {**details, "arms": {arm: {**metrics, "against": {}}}}
     limits = "\n".join(f"- {LIMITS[corpus]}" for corpus in details["corpora"])
     header = {
         "license": licence(details["corpora"]),
@@ -34,26 +38,26 @@ def text(
         for corpus, counts in details["corpora"].items()
     )
     recall = "\n".join(
-        f"| {emotion} | {tables.percent(estimate)} |" for emotion, estimate in figures["overall"]["recall"].items()
+        f"| {emotion} | {tables.percent(estimate)} |" for emotion, estimate in metrics["overall"]["recall"].items()
     )
     synthetic = facts["trained_on"]["synthetic"]
     return f"""---
 {yaml.safe_dump(header, sort_keys=False).strip()}
 ---
 
-# Emotion in speech: {", ".join(emotions)}
+# Emotion in speech: {", ".join(class_names)}
 
 A {facts["params"]["classifier"]["arch"]} on mel spectrograms, arm `{arm}` of the study, trained on all its clips:
 
 {data}
 {f"- {synthetic:,} synthetic clips" if synthetic else ""}
 
-## What it can do
+## Performance
 
-These weights have no clips left to be tested on. The figures are of models of the same recipe, each tested on clips
-that it never met:
+This model was trained on all clips, so that none are left to test it on. The metrics below are those of models that
+were trained in the same way on a part of the clips, each tested on clips that it was not trained on:
 
-{tables.table(only)}
+{tables.table(details_of_arm)}
 
 | emotion | recall |
 | --- | --- |
@@ -62,10 +66,10 @@ that it never met:
 ## Limits
 
 {limits}
-- It knows those {len(emotions)} emotions alone and names one of them whatever it hears, in any language.
-- It errs often, and not equally often for all: see the recall of each emotion, and `metrics/details.json` for each
-  corpus.
-- Not for decisions about people. The EU's AI Act forbids emotion recognition at work and in education.
+- The model distinguishes only these {len(class_names)} emotions. It outputs one of them for any sound, in any language.
+- It is often wrong, and not equally often for all emotions: see the recall of each emotion, and `metrics/details.json`
+  for each corpus.
+- Not for decisions about people. The EU's AI Act prohibits emotion recognition at work and in education.
 
 ## Use
 
@@ -76,14 +80,17 @@ recognise = Recogniser.load("models/export")
 recognise("clip.wav")    # {{"anger": 0.93, ...}}
 ```
 
-`model.safetensors` holds the weights and `model.json` how sound becomes mels and what built them; `model.onnx` is the
-same network, crops `[batch, {facts["params"]["mels"]["n_mels"]}, {facts["params"]["classifier"]["frames"]}]` in dB \
-below the clip's peak in, probabilities out. A clip is heard through the crops that cover it: their mean logits, which \
-is the geometric mean of their probabilities, made to sum to one.
+- `model.safetensors`: the weights.
+- `model.json`: how sound becomes mels, and what the model was made from.
+- `model.onnx`: the same network. Input: crops `[batch, {facts["params"]["mels"]["n_mels"]}, \
+{facts["params"]["classifier"]["frames"]}]` in dB below the peak of the clip. Output: probabilities.
+
+A clip is recognised from the crops that cover it, by their mean logits: the geometric mean of their probabilities,
+normalised to a sum of one.
 """
 
 
-def licence(corpora):
-    """That of the only restricted corpus, CC0 where there is none; `other` where recordings have terms of their own."""
-    found = {LICENCES.get(corpus, "other") for corpus in corpora}
-    return next(name for name in ("other", "cc-by-nc-sa-4.0", "cc0-1.0") if name in found)
+def licence(corpora: Collection[str]) -> str:
+    """The licence of the only restricted corpus, CC0 without one; `other` for recordings with terms of their own."""
+    licences = {LICENCES.get(corpus, "other") for corpus in corpora}
+    return next(name for name in ("other", "cc-by-nc-sa-4.0", "cc0-1.0") if name in licences)

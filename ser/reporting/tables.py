@@ -1,7 +1,13 @@
-"""The comparison of arms, and the quality of synthetic clips, as Markdown tables."""
+"""The comparison of arms and the quality of synthetic clips as Markdown tables.
+
+`details` is what metrics/details.json holds (see `compare_arms`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ser.evaluation.metrics import METRICS
-from ser.evaluation.statistics import comparisons
+from ser.evaluation.statistics import Estimate, comparisons
 
 PROTOCOLS = {
     "speaker": "speakers apart",
@@ -12,14 +18,21 @@ PROTOCOLS = {
     "random": "random split (leaks: test speakers are in training)",
 }
 
-
+METRICS_NOTE = (
+    "UA: unweighted accuracy, the mean recall over emotions. WA: accuracy. F1: mean F1 over emotions. All in per cent "
+    "[95 % interval over speakers]."
+)
+DIFFERENCES_NOTE = (
+    "UA vs: paired difference in points of UA [95 % interval], with the p value of a permutation test over speakers, "
+    "Holm-corrected."
+)
 ENHANCED_NOTE = (
-    "Test clips noised and denoised by a generator under an emotion, then recognised by the baseline, beside the "
-    "baseline on the clips as recorded. The true label leaks: what is measured is how well it was planted."
+    "The baseline on test clips as recorded, and on the same clips after a generator has noised and denoised them, "
+    "conditioned on an emotion or on none. The true label leaks: its row measures how well the generator imposes that "
+    "label."
 )
 
-
-# Of synthetic clips: title, factor, decimals, and which way is better.
+# Metrics of synthetic clips: title, factor, decimals, and which way is better.
 QUALITY = {
     "frechet": ("Fréchet", 1, 1, "lower"),
     "kernel": ("kernel", 1, 3, "lower"),
@@ -33,91 +46,105 @@ QUALITY = {
     "ratio": ("ratio", 1, 3, ""),
     "copied": ("copied %", 100, 1, "lower"),
 }
-
-
-QUALITY_NOTE = (
-    "Means over folds. Fréchet to coverage: beside as many held-out clips, as the fold's baseline embeds them. "
-    "Recognised: as the emotion they were drawn for, by that baseline. Trained: of a classifier that learnt from these "
-    "clips alone, on held-out ones. Nearest: median distance to a training clip, in standard deviations of a mel band; "
-    "ratio: of that distance to the second-nearest clip's, low for a copy; copied: share with a ratio as low as 1 % of "
-    "held-out clips have. Real: training clips; for recognised and from nearest on, held-out ones."
+QUALITY_NOTES = (
+    "All metrics are means over folds.",
+    "Fréchet, kernel: distances of the synthetic clips to equally many held-out clips, as embedded by the baseline of "
+    "the fold.",
+    "Precision, recall, density, coverage: how well the same two sets of embeddings cover each other.",
+    "Recognised: share of the clips that this baseline recognises as the emotion that they were drawn for.",
+    "Trained: UA on held-out clips of a classifier that was trained on these clips alone.",
+    "Nearest: median distance to the nearest training clip, in standard deviations of a mel band.",
+    "Ratio: median ratio of that distance to the distance to the second-nearest training clip; low for a copy.",
+    "Copied: share of the clips with a ratio below the 1st percentile of held-out clips.",
+    "Real: training clips in place of the synthetic ones; for recognised, nearest, ratio and copied, held-out clips.",
 )
 
 
-def caption(details):
-    """What the figures were measured on, in a sentence or two."""
-    parts = details["corpora"]
-    corpora = ", ".join(f"{name} {part['speakers']}" if len(parts) > 1 else name for name, part in parts.items())
+def caption(details: dict[str, Any]) -> str:
+    """What the metrics were measured on, in a sentence or two."""
+    corpora = details["corpora"]
+    counts = (f"{name} {corpus['speakers']}" if len(corpora) > 1 else name for name, corpus in corpora.items())
     repeats = f", {details['repeats']} repeats" if details["repeats"] > 1 else ""
     text = (
-        f"{details['clips']:,} clips of {details['speakers']} speakers ({corpora}){repeats}; "
+        f"{details['clips']:,} clips of {details['speakers']} speakers ({', '.join(counts)}){repeats}; "
         f"{PROTOCOLS[details['protocol']]}."
     )
-    if "demo" in parts:
-        text += " Demo corpus (synthetic voices): shows that everything works, says nothing about people."
+    if "demo" in corpora:
+        text += " The voices of the demo are synthetic: it shows that everything works and says nothing about people."
     return text
 
 
-def table(details, arms=()):
-    """The comparison as a Markdown table, one row per arm, in per cent, with its caption below.
+def table(details: dict[str, Any], arms: Sequence[str] = ()) -> str:
+    """The comparison of arms as a Markdown table, one row per arm, followed by a list of the columns and the caption.
 
-    `arms` are all arms of the study; those without results have a row that says so.
+    `arms` are all arms of the study, in order; those without results have a row that says so.
     """
     references = [reference for reference, others in comparisons(list(details["arms"])).items() if others]
     rows = [["arm", "UA", "WA", "F1", *(f"UA vs {name}" for name in references)]]
-    for arm, figures in details["arms"].items():
-        against = [figures["against"].get(name) for name in references]
+    for arm in [*arms, *(arm for arm in details["arms"] if arm not in arms)]:
+        if arm not in details["arms"]:
+            rows.append([arm, "not run yet", *[""] * (len(rows[0]) - 2)])
+            continue
+        metrics = details["arms"][arm]
+        differences = [metrics["against"].get(name) for name in references]
         rows.append(
             [
                 arm,
-                *(percent(figures["overall"][metric]) for metric in METRICS),
+                *(percent(metrics["overall"][metric]) for metric in METRICS),
                 *(
-                    f"{percent(entry['ua'], '+')}, p {p_value(entry['p_corrected'])}" if entry else ""
-                    for entry in against
+                    f"{percent(difference['ua'], '+')}, p {p_value(difference['p_corrected'])}" if difference else ""
+                    for difference in differences
                 ),
             ]
         )
-    rows += [[arm, "not run yet", *[""] * (len(rows[0]) - 2)] for arm in arms if arm not in details["arms"]]
-    note = "Per cent [95 % interval over speakers]"
-    if references:
-        note += "; UA vs: paired difference in points, p by permutation over speakers, Holm-corrected"
-    return f"{markdown(rows)}\n\n{caption(details)} {note}."
+    notes = [METRICS_NOTE, DIFFERENCES_NOTE] if references else [METRICS_NOTE]
+    return f"{markdown(rows)}\n\n{_list(notes)}\n\n{caption(details)}"
 
 
-def quality_table(quality):
-    """The quality of synthetic clips as a Markdown table, one row a generator, with its caption below, from
-    `{generator: as of metrics/quality/<generator>.json}`; above them the reference of the first (the others' differ
-    only if they have other numbers of clips)."""
-    sides = {"real": next(iter(quality.values()))["reference"]}
-    sides |= {generator: result["synthetic"] for generator, result in quality.items()}
+def quality_table(quality: Mapping[str, dict[str, Any]]) -> str:
+    """The quality of synthetic clips as a Markdown table, one row per generator, followed by a list of the columns.
+
+    `quality` holds metrics/quality/<generator>.json of each generator. The first row is the reference of the first
+    generator; those of the others differ only if they have other numbers of clips.
+    """
+    metrics_of = {"real": next(iter(quality.values()))["reference"]}
+    metrics_of |= {generator: result["synthetic"] for generator, result in quality.items()}
     rows = [["clips", *(title for title, *_ in QUALITY.values())]]
-    for name, side in sides.items():
+    for name, metrics in metrics_of.items():
         rows.append(
             [
                 name,
                 *(
-                    "" if side[key] is None else f"{factor * side[key]:.{decimals}f}"
+                    "" if metrics[key] is None else f"{factor * metrics[key]:.{decimals}f}"
                     for key, (_, factor, decimals, _) in QUALITY.items()
                 ),
             ]
         )
-    return f"{markdown(rows)}\n\n{QUALITY_NOTE}"
+    return f"{markdown(rows)}\n\n{_list(QUALITY_NOTES)}"
 
 
-def markdown(rows):
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first row is its header."""
     widths = [max(map(len, column)) for column in zip(*rows)]
-    rows = [rows[0], ["-" * width for width in widths], *rows[1:]]
-    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows)
+    header, *body = rows
+    lines = [header, ["-" * width for width in widths], *body]
+    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines)
 
 
-def percent(estimate, sign=""):
-    """An estimate with its interval, in per cent."""
-    value, low, high = (
-        None if x is None else f"{round(100 * x, 1) + 0.0:{sign}.1f}"  # + 0.0: no -0.0
-        for x in estimate.values()
-    )
-    return value if low is None else f"{value} [{low}, {high}]"
+def percent(estimate: Estimate, sign: str = "") -> str:
+    """An estimate with its interval, in per cent; `sign` is "+" to show the sign of positive numbers too."""
+    value, low, high = (_percent(estimate[key], sign) for key in ("value", "low", "high"))
+    return value if estimate["low"] is None else f"{value} [{low}, {high}]"
 
 
-def p_value(p):
+def _percent(share: float | None, sign: str) -> str:
+    return "" if share is None else f"{round(100 * share, 1) + 0.0:{sign}.1f}"  # + 0.0: no -0.0
+
+
+def p_value(p: float) -> str:
+    """A p value to three decimals."""
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"

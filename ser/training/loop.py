@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -95,7 +95,7 @@ def train(
     all_updates = updates * config.epochs
     decay = ema_decay(config.ema, all_updates)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-    averaged_model: Classifier = average.module
+    averaged_model = cast(Classifier, average.module)
     cross_entropy = partial(F.cross_entropy, label_smoothing=config.label_smoothing)
     schedule = warmup_cosine(optimiser, all_updates)
     clips, batches = sources.clips(), sources.batches(config.batch, rng)

@@ -1,4 +1,4 @@
-"""An HTTP server that answers as badly as it is told, one request after the other."""
+"""An HTTP server that misbehaves according to a plan, one request after the other."""
 
 import http.server
 import socket
@@ -23,7 +23,7 @@ KINDS = (
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `content` at any path. `plan` says how: a list of (kind, share of the bytes); well once it is used up."""
+    """Serves `content` at any path as `plan`, a list of (kind, share of the bytes), says; correctly after its end."""
 
     daemon_threads = True
 
@@ -50,20 +50,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "/elsewhere.zip")
             self.end_headers()
             return
-        content, wanted = self.server.content, self.headers.get("Range")
-        start = int(wanted[6:-1]) if wanted and kind != "no ranges" else 0
+        content, requested = self.server.content, self.headers.get("Range")
+        start = int(requested[6:-1]) if requested and kind != "no ranges" else 0
         if start >= len(content):
             self.send_error(416)
             return
-        body = content[start:]
+        rest = content[start:]
         self.send_response(206 if start else 200)
         if start:
             first = start + (kind == "wrong range")
             self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
         if kind != "no length":
-            self.send_header("Content-Length", len(body) + {"longer": 1000, "shorter": -len(body) // 2}.get(kind, 0))
+            self.send_header("Content-Length", len(rest) + {"longer": 1000, "shorter": -len(rest) // 2}.get(kind, 0))
         self.end_headers()
-        sent = body[: round(share * len(body))] if kind in ("cut", "reset") else body
+        sent = rest[: round(share * len(rest))] if kind in ("cut", "reset") else rest
         self.wfile.write(sent[: len(sent) // 2])
         if kind == "slow":
             self.wfile.flush()

@@ -17,7 +17,7 @@ ENVIRONMENT = {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "OMP_NUM_THREADS": "1",  # the same bytes whatever the machine, and several projects at a time
 }
-# Loaded by every Python process of the first run: notes which of our data each stage opens for reading.
+# Loaded by every Python process of the first run: notes which files of data/, models/ and metrics/ each stage reads.
 WITNESS = """
 import os, sys
 def witness(event, arguments):
@@ -32,9 +32,9 @@ if "stages." in " ".join(sys.orig_argv):
 
 
 def call(*command, cwd, **environment):
-    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT | environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    completed = subprocess.run(command, cwd=cwd, env=ENVIRONMENT | environment, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout + completed.stderr
 
 
 def repro(project, *arguments, **environment):
@@ -54,7 +54,7 @@ def copy_of_the_repository(folder):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "dvc.lock").unlink()  # of other params
-    change(folder, yaml.safe_load((ROOT / "experiments" / "tiny.yaml").read_text()))
+    change(folder, yaml.safe_load((ROOT / "experiments" / "tiny.yaml").read_text())["changes"])
     call("git", "init", "-q", cwd=folder)
     commit(folder)
     return folder

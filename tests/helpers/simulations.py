@@ -1,4 +1,4 @@
-"""Studies whose truth is known: how often intervals hold it, and how often a test finds what is not there."""
+"""Simulated studies whose truth is known: how often intervals contain it, and how often a test raises a false alarm."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ RECALL = 0.6  # the truth: speakers differ in skill, as drawn from a beta distri
 
 
 def two_emotions(first, second, clips=20):
-    """Confusions [speakers, 2, 2] from the number of clips recognised of each emotion."""
+    """Confusion matrices [speakers, 2, 2] from the number of clips recognised of each emotion."""
     return np.stack([first, clips - first, clips - second, second], axis=1).reshape(-1, 2, 2)
 
 
@@ -27,10 +27,10 @@ def coverage(studies, rng, speakers=30):
 
 def p_values(studies, rng, gain=0, speakers=16):
     """p [studies] of an arm that recognises `gain` of 20 clips more than the other."""
-    found = []
+    p = []
     for _ in range(studies):
         one, other = rng.binomial(20, rng.beta(10 * RECALL, 10 - 10 * RECALL, size=(2, speakers)))
         one = np.minimum(20, one + gain)
         signs = rng.choice([-1, 1], size=(300, speakers))
-        found.append(permutation_p(two_emotions(one, one), two_emotions(other, other), signs))
-    return np.array(found)
+        p.append(permutation_p(two_emotions(one, one), two_emotions(other, other), signs))
+    return np.array(p)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.unit.test_recogniser import speak
+from tests.helpers.toy_model import speak
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -62,8 +62,8 @@ def page(browser, address, request):
     context.close()
 
 
-DURATION = """sound => new Promise((done, failed) => {
-    sound.onloadedmetadata = () => done(sound.duration);
+DURATION = """sound => new Promise((loaded, failed) => {
+    sound.onloadedmetadata = () => loaded(sound.duration);
     sound.onerror = () => failed(sound.error.message);
     sound.load();
 })"""
@@ -79,7 +79,7 @@ def test_the_demo_is_named_as_such(page):
 
 def test_a_clip_is_recognised_enhanced_and_can_be_heard(page, tmp_path):
     upload(page, speak(tmp_path / "clip.wav", seconds=1.5))
-    page.get_by_text("Heard", exact=True).wait_for()
+    page.get_by_text("Recognised", exact=True).wait_for()
     page.get_by_text("Enhanced", exact=True).wait_for()
     panel = page.get_by_role("tabpanel")
     panel.locator("audio").nth(1).wait_for(state="attached")
@@ -112,7 +112,7 @@ def test_a_useless_file_gets_a_friendly_message(page, tmp_path, kind, message):
     assert "Traceback" not in page.content()
 
 
-def test_generated_clips_are_seen_and_heard_beside_real_ones(page):
+def test_generated_clips_are_seen_and_heard_next_to_real_ones(page):
     page.get_by_role("tab", name="Generated clips").click()
     page.get_by_role("heading", name="By diffusion").wait_for()
     panel = page.get_by_role("tabpanel")
@@ -144,7 +144,7 @@ def test_it_listens_to_this_machine_alone(address):
 
 
 def ask(address, method, path, **headers):
-    """The status of one request, by the path as it is."""
+    """The status of one request for exactly this path."""
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
     connection.request(method, path, headers=headers)
     return connection.getresponse().status
@@ -176,5 +176,5 @@ def test_the_name_of_an_upload_is_of_no_account(page, project, tmp_path):
     content = speak(tmp_path / "clip.wav").read_bytes()
     sound = {"name": "../../escape.wav", "mimeType": "audio/wav", "buffer": content}
     page.locator("input[type=file]").first.set_input_files(sound)
-    page.get_by_text("Heard", exact=True).wait_for()
+    page.get_by_text("Recognised", exact=True).wait_for()
     assert set(project.parent.rglob("*escape*")) == before == set()

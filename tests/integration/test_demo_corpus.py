@@ -1,3 +1,5 @@
+"""The demo corpus: the same bytes everywhere, balanced, and neither trivial nor hopeless to recognise."""
+
 import os
 import subprocess
 import sys
@@ -79,7 +81,7 @@ def test_the_prosody_can_be_heard(corpus):
     assert seconds("sadness") > 1.1 * seconds("neutral") > 1.15 * seconds("fear")
 
 
-def test_recognising_the_emotion_of_unknown_speakers_is_neither_trivial_nor_hopeless(corpus):
+def test_recognising_the_emotion_of_unseen_speakers_is_neither_trivial_nor_hopeless(corpus):
     paths = sorted(corpus.iterdir())
     labels = [demo.parse(path) for path in paths]
     features = []
@@ -100,7 +102,7 @@ def test_recognising_the_emotion_of_unknown_speakers_is_neither_trivial_nor_hope
 
 
 def test_a_file_name_gives_the_labels():
-    assert demo.parse(Path("some/f1_anger_de1_2.wav")) == {
+    assert demo.parse(Path("folder/f1_anger_de1_2.wav")) == {
         "speaker": "demo-f1",
         "sex": "female",
         "emotion": "anger",

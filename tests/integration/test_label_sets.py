@@ -61,7 +61,7 @@ def project(tmp_path, monkeypatch):
         table = pd.DataFrame(rows, columns=manifest.COLUMNS).sort_values("clip")
         table.to_csv("data/catalogue.csv", index=False)
         rng = np.random.default_rng(0)
-        mel_store.write("data/mels", (({"clip": clip}, rng.uniform(-80, 0, (20, 8))) for clip in table["clip"]))
+        mel_store.write("data/mels", (({"clip": clip}, rng.uniform(-80, 0, (20, 8)).T) for clip in table["clip"]))
         change(merged(SMALL, {"emotions": emotions}))
         return table
 

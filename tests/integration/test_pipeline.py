@@ -16,7 +16,7 @@ from ser.core import params
 from tests.helpers.project import call, change, commit, copy_of_the_repository, repro
 from tests.stress import faults
 
-ARMS = "baseline", "masked", "diffusion"
+ARMS = ["baseline", "masked", "augmented", "diffusion"]
 RESULTS = [
     f"{place}.{kind}"
     for arm in ARMS
@@ -38,17 +38,17 @@ def test_every_file_that_a_stage_reads_is_among_its_deps(project):
         read.setdefault(module if module in lock else f"{module}@{argument[0]}", set()).add(path)
     assert read.keys() == {name for name in lock if not name.startswith(("download", "collect"))}
     for stage, paths in read.items():
-        known = [entry["path"] for kind in ("deps", "outs") for entry in lock[stage][kind]] + ["data/units"]
+        known = [entry["path"] for kind in ("deps", "outs") for entry in lock[stage][kind]] + ["data/fold_jobs"]
         unknown = {path for path in paths if not any(Path(path).is_relative_to(place) for place in known)}
         assert not unknown, stage
 
 
 def test_ua_is_recomputed_from_the_predictions(project):
     summary = json.loads((project / "metrics/compare.json").read_text())
-    assert list(summary) == ["baseline", "masked", "diffusion"]
-    for arm, figures in summary.items():
+    assert list(summary) == ARMS
+    for arm, metrics in summary.items():
         table = pd.read_csv(project / f"metrics/predictions/{arm}.csv")
-        assert figures["ua"] == pytest.approx(balanced_accuracy_score(table["emotion"], table["predicted"]), abs=1e-6)
+        assert metrics["ua"] == pytest.approx(balanced_accuracy_score(table["emotion"], table["predicted"]), abs=1e-6)
 
 
 def test_no_speaker_on_two_sides_and_only_real_clips_tested(project):
@@ -64,21 +64,29 @@ def test_no_speaker_on_two_sides_and_only_real_clips_tested(project):
 
 
 def test_a_masking_knob_reruns_the_masked_arm_alone(project):
-    before = params.load(project / "params.yaml")["arms"]["masked"]["masking"]["time"]
-    change(project, {"arms": {"masked": {"masking": {"time": before + 0.1}}}})
+    before = params.load(project / "params.yaml")["augmentation"]["masked"]["time_mask"]
+    change(project, {"augmentation": {"masked": {"time_mask": before + 0.1}}})
     assert repro(project) == {"train@masked", "compare", "card"}
-    change(project, {"arms": {"masked": {"masking": {"time": before}}}})
+    change(project, {"augmentation": {"masked": {"time_mask": before}}})
     assert repro(project) == {"compare"}  # the run cache knows the others
+
+
+def test_an_augmentation_knob_reruns_the_augmented_arm_and_those_that_build_on_it(project):
+    before = params.load(project / "params.yaml")["augmentation"]["augmented"]["vtlp"]
+    change(project, {"augmentation": {"augmented": {"vtlp": before + 0.1}}})
+    assert repro(project) == {"train@augmented", "train_synthetic@diffusion", "compare", "card"}
+    change(project, {"augmentation": {"augmented": {"vtlp": before}}})
+    assert repro(project) == {"compare"}
 
 
 def test_a_diffusion_knob_leaves_the_other_arms_alone(project):
     change(project, {"generators": {"diffusion": {"sample": {"guidance": 4.0}}}})
     assert repro(project) == {
         "sample@diffusion",
-        "assess@diffusion",
+        "sample_quality@diffusion",
         "gallery@diffusion",
         "listen@diffusion",
-        "retrain@diffusion",
+        "train_synthetic@diffusion",
         "compare",
         "card",
     }
@@ -93,7 +101,7 @@ def test_people_read_results_with_dvc(project):
     assert {"learning curves", "metrics/curves/masked.csv", "metrics/predictions/masked.csv"} <= shown.keys()
     assert {"metrics/losses/diffusion.csv", "plots/ua.png", "plots/gallery/diffusion.png"} <= shown.keys()
     drawn = shown["learning curves"][0]["content"]["data"]["values"]
-    assert {row["arm"] for row in drawn} == {"baseline", "masked", "diffusion"}
+    assert {row["arm"] for row in drawn} == set(ARMS)
     shutil.rmtree(project / "shown")
 
 
@@ -111,9 +119,9 @@ def test_a_clone_pulls_everything_derived_and_runs_nothing(project):
 
 def test_a_killed_stage_goes_on_and_the_same_seed_gives_the_same_bytes(project, tmp_path):
     again = copy_of_the_repository(tmp_path / "again")
-    running = faults.start(again, "retrain")
+    running = faults.start(again, "train_synthetic")
     deadline = time.monotonic() + 300
-    while not list(again.glob("data/units/baseline/*/0-0")):
+    while not list(again.glob("data/fold_jobs/baseline/*/0-0")):
         assert running.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGKILL)
@@ -121,8 +129,8 @@ def test_a_killed_stage_goes_on_and_the_same_seed_gives_the_same_bytes(project, 
     assert not (again / "models/arms/baseline.safetensors").exists()
 
     assert "baseline: going on, 1 of 2 folds were finished before" in call(
-        "dvc", "repro", "train", "retrain", cwd=again
+        "dvc", "repro", "train", "train_synthetic", cwd=again
     )
     for name in RESULTS:
         assert (again / name).read_bytes() == (project / name).read_bytes(), name
-    assert not list(again.rglob("*.part")) and not list(again.glob("data/units/*"))
+    assert not list(again.rglob("*.part")) and not list(again.glob("data/fold_jobs/*"))

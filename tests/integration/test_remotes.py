@@ -54,10 +54,10 @@ def s3():
 @pytest.fixture
 def ssh(tmp_path):
     """The URL of a folder behind an SSH server that knows one key, and that key."""
-    key, ours = asyncssh.generate_private_key("ssh-ed25519"), asyncssh.generate_private_key("ssh-ed25519")
-    ours.write_private_key(tmp_path / "key")
+    host_key, user_key = asyncssh.generate_private_key("ssh-ed25519"), asyncssh.generate_private_key("ssh-ed25519")
+    user_key.write_private_key(tmp_path / "key")
     (tmp_path / "key").chmod(0o600)
-    (tmp_path / "authorized").write_bytes(ours.export_public_key())
+    (tmp_path / "authorized").write_bytes(user_key.export_public_key())
     (tmp_path / "remote").mkdir()
     loop, started = asyncio.new_event_loop(), threading.Event()
     ports = []
@@ -67,7 +67,7 @@ def ssh(tmp_path):
             asyncssh.SSHServer,
             "127.0.0.1",
             0,
-            server_host_keys=[key],
+            server_host_keys=[host_key],
             sftp_factory=True,
             authorized_client_keys=str(tmp_path / "authorized"),
         )
@@ -141,5 +141,5 @@ def test_everyone_reads_over_http_and_a_maintainer_writes_elsewhere(project, web
 def test_a_file_that_a_web_server_refuses_is_named(project, web):
     url, _ = web
     add(project, "public", url, {}, "--default")
-    done = subprocess.run(["dvc", "push"], cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode and "failed to push" in done.stderr.lower() + done.stdout.lower()
+    completed = subprocess.run(["dvc", "push"], cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
+    assert completed.returncode and "failed to push" in completed.stderr.lower() + completed.stdout.lower()

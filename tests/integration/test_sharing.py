@@ -9,12 +9,12 @@ import yaml
 
 from tests.helpers.project import call
 
-KNOB = "arms.masked.masking.time"
+KNOB = "augmentation.masked.time_mask"
 
 
 @pytest.fixture
 def work(project, tmp_path):
-    """A clone of the finished project, whose recordings are where they were, beside a bare Git repository."""
+    """A clone of the finished project, whose recordings are where they were, next to a bare Git repository."""
     call("git", "clone", "-q", "--bare", project, tmp_path / "origin.git", cwd=tmp_path)
     call("git", "clone", "-q", tmp_path / "origin.git", tmp_path / "work", cwd=tmp_path)
     call("dvc", "cache", "dir", "--local", project / ".dvc/cache", cwd=tmp_path / "work")
@@ -33,14 +33,14 @@ def test_change_run_compare_plot_apply_and_share(work):
     shown = call("dvc", "exp", "show", "--csv", "--only-changed", cwd=work)
     assert KNOB in shown and "wider" in shown
     compared = json.loads(call("dvc", "exp", "diff", "--json", "HEAD", "wider", cwd=work))
-    assert compared["params"]["params.yaml"][KNOB] == {"old": 0.0, "new": 0.3, "diff": pytest.approx(0.3)}
+    assert compared["params"]["params.yaml"][KNOB] == {"old": 0.1, "new": 0.3, "diff": pytest.approx(0.2)}
     assert any(name.startswith("masked.") for name in compared["metrics"]["metrics/compare.json"])
     call("dvc", "plots", "diff", "HEAD", "wider", "-o", "drawn", cwd=work)
     assert "wider" in (work / "drawn/index.html").read_text()
     shutil.rmtree(work / "drawn")
 
     call("dvc", "exp", "apply", "wider", cwd=work)
-    assert yaml.safe_load((work / "params.yaml").read_text())["arms"]["masked"]["masking"]["time"] == 0.3
+    assert yaml.safe_load((work / "params.yaml").read_text())["augmentation"]["masked"]["time_mask"] == 0.3
 
     call("dvc", "exp", "push", "origin", "wider", cwd=work)
     assert "wider" in call("dvc", "exp", "list", "origin", "--all-commits", cwd=work)
@@ -51,7 +51,7 @@ def test_change_run_compare_plot_apply_and_share(work):
     call("dvc", "exp", "branch", "wider", "wider", cwd=colleague)
     call("git", "switch", "wider", cwd=colleague)
     call("dvc", "checkout", "--allow-missing", cwd=colleague)
-    assert yaml.safe_load((colleague / "params.yaml").read_text())["arms"]["masked"]["masking"]["time"] == 0.3
+    assert yaml.safe_load((colleague / "params.yaml").read_text())["augmentation"]["masked"]["time_mask"] == 0.3
     assert (colleague / "metrics/compare.json").read_text() != before
     assert (colleague / "models/arms/masked.safetensors").exists()
 
@@ -61,6 +61,6 @@ def test_a_sweep_is_queued_run_and_read(work):
     assert call("dvc", "queue", "status", cwd=work).count("Queued") == 2
     call("dvc", "exp", "run", "--run-all", cwd=work)
     table = json.loads(call("dvc", "exp", "show", "--json", cwd=work))
-    done = [row["data"] for line in table[1]["experiments"] for row in line["revs"]]
-    assert {row["params"]["params.yaml"]["data"]["arms"]["masked"]["masking"]["time"] for row in done} == {0.15, 0.25}
-    assert all(row["metrics"]["metrics/compare.json"]["data"]["masked"]["ua"] > 0 for row in done)
+    runs = [row["data"] for line in table[1]["experiments"] for row in line["revs"]]
+    assert {row["params"]["params.yaml"]["data"]["augmentation"]["masked"]["time_mask"] for row in runs} == {0.15, 0.25}
+    assert all(row["metrics"]["metrics/compare.json"]["data"]["masked"]["ua"] > 0 for row in runs)

@@ -31,9 +31,8 @@ def test_a_second_run_is_refused_or_finds_the_work_done(work):
 
 
 def test_two_workers_share_a_queue(work):
-    knob = "arms.masked.masking.time"
     commit(work)
-    call("dvc", "exp", "run", "--queue", "-S", f"{knob}=0.15,0.25", cwd=work)
+    call("dvc", "exp", "run", "--queue", "-S", "augmentation.masked.time_mask=0.15,0.25", cwd=work)
     call("dvc", "queue", "start", "-j", "2", cwd=work)
     deadline = time.monotonic() + 300
     while (status := call("dvc", "queue", "status", cwd=work)).count("Success") < 2:
@@ -41,8 +40,8 @@ def test_two_workers_share_a_queue(work):
         time.sleep(1)
     call("dvc", "queue", "stop", cwd=work)
     table = json.loads(call("dvc", "exp", "show", "--json", cwd=work))
-    done = [row["data"]["metrics"] for line in table[1]["experiments"] for row in line["revs"]]
-    assert len(done) == 2 and all(row["metrics/compare.json"]["data"]["masked"]["ua"] > 0 for row in done)
+    results = [row["data"]["metrics"] for line in table[1]["experiments"] for row in line["revs"]]
+    assert len(results) == 2 and all(row["metrics/compare.json"]["data"]["masked"]["ua"] > 0 for row in results)
     assert not faults.damaged_cache(work)
 
 

@@ -1,5 +1,7 @@
-"""What the same seed gives under other circumstances: the baseline of the smallest experiment, trained anew in another
-process, over ranks, with more threads, and as a processor without AVX-512 computes it.
+"""What the same seed gives under other circumstances.
+
+The baseline of the smallest experiment is trained again in another process, over ranks, with more threads, and without
+AVX-512.
 
 `python -m tests.stress.determinism --out FILE`
 """
@@ -36,11 +38,11 @@ def trained(folder, **environment):
 def difference(predictions, reference):
     """How far two files of predictions of the same clips are apart."""
     one, other = (pd.read_csv(io.BytesIO(content)) for content in (predictions, reference))
-    emotions = list(one.columns[5:])
+    class_names = list(one.columns[5:])
     recalls = [balanced_accuracy_score(table["emotion"], table["predicted"]) for table in (one, other)]
     return {
         "clips": len(one),
-        "probability": round(float((one[emotions] - other[emotions]).abs().to_numpy().max()), 6),
+        "probability": round(float((one[class_names] - other[class_names]).abs().to_numpy().max()), 6),
         "other emotion": int((one["predicted"] != other["predicted"]).sum()),
         "ua": round(recalls[0] - recalls[1], 6),
     }
@@ -49,17 +51,17 @@ def difference(predictions, reference):
 def main():
     parser = argparse.ArgumentParser("python -m tests.stress.determinism", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = project.copy_of_the_repository(Path(place, "project"))
         project.repro(folder, "train@baseline")
         reference = trained(folder)
         results = {}
         for name, environment in CIRCUMSTANCES.items():
-            found = trained(folder, **environment)
-            results[name] = {"same bytes": found == reference, **difference(found[0], reference[0])}
+            outputs = trained(folder, **environment)
+            results[name] = {"same bytes": outputs == reference, **difference(outputs[0], reference[0])}
             print(name, results[name], flush=True)
-    measured.write(chosen.out, results)
+    measured.write(arguments.out, results)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Faults in every stage of the graph, at the smallest size: each stage is struck, then `dvc repro` has to complete and
-leave every file as an undisturbed run did, byte for byte, and nothing else.
+"""Faults in every stage of the graph, at the smallest size.
 
-`python -m tests.stress.faults --out FILE [--seed N] [--each N] [--storms N]`; what FILE holds is not done again.
+Each stage is struck by a fault. Then `dvc repro` has to complete and to leave exactly the files of an undisturbed run,
+byte for byte.
+
+`python -m tests.stress.faults --out FILE [--seed N] [--each N] [--storms N]`; cases that are in FILE already are kept.
 """
 
 import argparse
@@ -32,25 +34,25 @@ FAULTS = {
     "disk full in the middle of a file": "limit",
     "out of memory at a change of a file": "memory",
 }
-APART = (".git", ".dvc", "__pycache__", "results")  # results: of benchmarks and of this
+IGNORED = (".git", ".dvc", "__pycache__", "results")  # results: of benchmarks and of this
 
 
 def undisturbed(folder):
-    """A copy of the repository in which the whole graph ran; beside it, in `notes`, what each stage changed."""
+    """A copy of the repository in which the whole graph ran; next to it, `notes` says how much each stage changed."""
     notes = folder.parent / "notes"
     notes.mkdir(parents=True)
-    made = project.copy_of_the_repository(folder)
-    project.repro(made, **plan(notes, kind="count"))
-    project.commit(made)
-    return made
+    copy = project.copy_of_the_repository(folder)
+    project.repro(copy, **plan(notes, kind="count"))
+    project.commit(copy)
+    return copy
 
 
 def counted(folder):
     """`{stage: {"changes": number, "seconds": time}}` of the undisturbed run."""
-    known = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
     notes = {path.name: json.loads(path.read_text()) for path in sorted((folder.parent / "notes").iterdir())}
     del notes["begun"]
-    return {name if name in known else name.partition("@")[0]: facts for name, facts in notes.items()}
+    return {name if name in stages else name.partition("@")[0]: facts for name, facts in notes.items()}
 
 
 def plan(notes, **harm):
@@ -58,14 +60,14 @@ def plan(notes, **harm):
 
 
 def contents(folder):
-    """`{path: sha256}` of all files, and dvc.lock as what it says, for its order tells which stage ran last."""
-    files = [path for path in folder.rglob("*") if path.is_file() and not set(APART) & set(path.parts)]
-    found = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    return found | {"dvc.lock": yaml.safe_load((folder / "dvc.lock").read_text())}
+    """`{path: sha256}` of all files, and the values of dvc.lock, whose order depends on which stage ran last."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not set(IGNORED) & set(path.parts)]
+    digests = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return digests | {"dvc.lock": yaml.safe_load((folder / "dvc.lock").read_text())}
 
 
 def damaged_cache(folder):
-    """Files of DVC's cache that are not what their name says."""
+    """Files of DVC's cache whose content does not match their name."""
     cache = folder / ".dvc/cache/files/md5"
     return [
         str(path)
@@ -75,15 +77,15 @@ def damaged_cache(folder):
 
 
 def largest(folder, stage):
-    """Bytes of the largest file that a stage made, at least 1."""
-    made = yaml.safe_load((folder / "dvc.lock").read_text())["stages"][stage]["outs"]
-    places = [folder / out["path"] for out in made]
+    """Bytes of the largest file that a stage wrote, at least 1."""
+    outputs = yaml.safe_load((folder / "dvc.lock").read_text())["stages"][stage]["outs"]
+    places = [folder / output["path"] for output in outputs]
     files = [path for place in places for path in [place, *place.rglob("*")] if path.is_file()]
     return max([1, *(path.stat().st_size for path in files)])
 
 
 def forget(folder, stage):
-    """Let DVC run `stage` again: neither dvc.lock nor the run cache knows it any more."""
+    """Let DVC run `stage` again: remove it from dvc.lock and from the run cache."""
     lock = yaml.safe_load((folder / "dvc.lock").read_text())
     del lock["stages"][stage]
     (folder / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
@@ -91,16 +93,16 @@ def forget(folder, stage):
         path.rmdir() if path.is_dir() else path.unlink()
 
 
-def strike(folder, stage, fault, draw, count):
-    """Run `stage` under a fault drawn by `draw`, then `dvc repro`; returns what happened."""
+def strike(folder, stage, fault, rng, count):
+    """Run `stage` under a fault drawn by `rng`, then `dvc repro`; return what happened."""
     kind, expected = FAULTS[fault], contents(folder)
     size = largest(folder, stage)
     forget(folder, stage)
     with tempfile.TemporaryDirectory() as notes:
         if isinstance(kind, signal.Signals):
-            at, harm = draw.uniform(0, count["seconds"]), {"kind": "wait"}
+            at, harm = rng.uniform(0, count["seconds"]), {"kind": "wait"}
         else:
-            at = draw.randrange(size) if kind == "limit" else draw.randint(1, count["changes"])
+            at = rng.randrange(size) if kind == "limit" else rng.randint(1, count["changes"])
             harm = {"kind": kind, "at": at}
         running = start(folder, "-s", stage, **plan(notes, **harm))
         if isinstance(kind, signal.Signals):
@@ -140,13 +142,13 @@ def wait_for(path, running):
 
 
 def last_line(printed):
-    """What the stage said last, before DVC speaks; empty where it died without a word."""
+    """The last line that the stage printed, before those of DVC; empty if it printed nothing."""
     before = printed.partition("ERROR: failed to reproduce")[0].strip().splitlines()
     return before[-1] if before and not before[-1].startswith(">") else ""
 
 
 def recovery(folder, expected):
-    """Whether `dvc repro` completes, what is then different from `expected`, and whether it needed a remedy."""
+    """Whether `dvc repro` completes, which files then differ from `expected`, and whether it needed a remedy."""
     status, printed = outcome(start(folder))
     if needed := remedy(folder, printed):
         status, printed = outcome(start(folder))
@@ -164,7 +166,7 @@ def outcome(running):
 
 
 def remedy(folder, printed):
-    """Do what docs/reliability.md says of the two files that DVC writes in place; returns which was cut off."""
+    """Repair as docs/reliability.md says a file that DVC writes in place; return which one was cut off, or None."""
     if "Unable to read RWLock-file" in printed:
         (folder / ".dvc/tmp/rwlock").unlink()
         return ".dvc/tmp/rwlock"
@@ -175,27 +177,29 @@ def remedy(folder, printed):
 
 
 def difference(folder, expected):
-    found = contents(folder)
+    actual = contents(folder)
     return {
-        "different": sorted(path for path in found.keys() | expected if found.get(path) != expected.get(path)),
+        "different": sorted(path for path in actual.keys() | expected if actual.get(path) != expected.get(path)),
         "cache": damaged_cache(folder),
     }
 
 
-def storm(folder, draw, expected, mean=15.0):
-    """The whole graph from nothing, stopped again and again by SIGKILL or SIGTERM after a time drawn with this mean in
-    seconds, until it is through."""
-    made, stops, remedies = project.copy_of_the_repository(folder), 0, []
+def storm(folder, rng, expected, mean=15.0):
+    """Run the whole graph from nothing, stopped again and again until it is complete.
+
+    It is stopped by SIGKILL or SIGTERM after random times with a mean of `mean` seconds.
+    """
+    copy, stops, remedies = project.copy_of_the_repository(folder), 0, []
     while True:
-        running = start(made)
+        running = start(copy)
         try:
-            printed, _ = running.communicate(timeout=2 + draw.expovariate(1 / mean))
+            printed, _ = running.communicate(timeout=2 + rng.expovariate(1 / mean))
         except subprocess.TimeoutExpired:
             stops += 1
-            os.killpg(running.pid, draw.choice([signal.SIGKILL, signal.SIGTERM]))
+            os.killpg(running.pid, rng.choice([signal.SIGKILL, signal.SIGTERM]))
             running.communicate()
             continue
-        if running.returncode == 0 or not (needed := remedy(made, printed)):
+        if running.returncode == 0 or not (needed := remedy(copy, printed)):
             break
         remedies.append(needed)
     return {
@@ -203,7 +207,7 @@ def storm(folder, draw, expected, mean=15.0):
         "completed": running.returncode == 0,
         "remedies": remedies,
         "printed": printed[-2000:] if running.returncode else "",
-        **difference(made, expected),
+        **difference(copy, expected),
     }
 
 
@@ -217,11 +221,11 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--each", type=int, default=1, help="strikes of each fault in each stage")
     parser.add_argument("--storms", type=int, default=2, help="runs of the whole graph that are stopped")
-    chosen = parser.parse_args()
-    result = {"seed": chosen.seed, "strikes": [], "storms": []}
-    if chosen.out.exists() and (before := json.loads(chosen.out.read_text()))["seed"] == chosen.seed:
-        result = before  # goes on with what is missing
-    done = {(case["number"], case["stage"], case["fault"]) for case in result["strikes"]}
+    arguments = parser.parse_args()
+    result = {"seed": arguments.seed, "strikes": [], "storms": []}
+    if arguments.out.exists() and (before := json.loads(arguments.out.read_text()))["seed"] == arguments.seed:
+        result = before  # go on with the missing cases
+    finished = {(case["number"], case["stage"], case["fault"]) for case in result["strikes"]}
     with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(2) as pool:
         folders = list(pool.map(undisturbed, [Path(place, name, "project") for name in ("one", "two")]))
         free, counts, expected = queue.SimpleQueue(), counted(folders[0]), contents(folders[0])
@@ -232,26 +236,26 @@ def main():
             number, stage, fault = case
             folder = free.get()
             try:
-                struck = strike(folder, stage, fault, random.Random(f"{chosen.seed}-{case}"), counts[stage])
+                struck = strike(folder, stage, fault, random.Random(f"{arguments.seed}-{case}"), counts[stage])
             finally:
                 free.put(folder)
             return {"number": number, **struck}
 
         def again(number):
-            return storm(Path(place, f"storm{number}"), random.Random(f"{chosen.seed}-{number}"), expected)
+            return storm(Path(place, f"storm{number}"), random.Random(f"{arguments.seed}-{number}"), expected)
 
-        cases = [(number, stage, fault) for number in range(chosen.each) for stage in counts for fault in FAULTS]
-        for case in pool.map(one, [case for case in cases if case not in done]):
+        cases = [(number, stage, fault) for number in range(arguments.each) for stage in counts for fault in FAULTS]
+        for case in pool.map(one, [case for case in cases if case not in finished]):
             print(json.dumps(case), flush=True)
             result["strikes"].append(case)
-            measured.write(chosen.out, result)
+            measured.write(arguments.out, result)
             if not survived(case):
                 pool.shutdown(cancel_futures=True)
                 raise SystemExit("error: not survived, and what is left is no project to strike again")
-        for case in pool.map(again, range(len(result["storms"]), chosen.storms)):
+        for case in pool.map(again, range(len(result["storms"]), arguments.storms)):
             print(json.dumps(case), flush=True)
             result["storms"].append(case)
-            measured.write(chosen.out, result)
+            measured.write(arguments.out, result)
     failed = [case for case in [*result["strikes"], *result["storms"]] if not survived(case)]
     print(f"{len(result['strikes'])} faults, {len(result['storms'])} storms, {len(failed)} not survived")
     return bool(failed)

@@ -1,4 +1,4 @@
-"""Broken and hostile input: whatever hypothesis draws, a reader returns something sound or raises InputError.
+"""Broken and hostile input: whatever hypothesis draws, a reader returns valid data or raises InputError.
 
 `python -m tests.stress.fuzz --out FILE [--examples N] [NAME ...]`, every target in a process with bounded memory.
 """
@@ -27,23 +27,25 @@ from hypothesis import strategies as st
 
 from benchmarks import measured
 from ser import recogniser, schema
-from ser.audio.io import Audio, load_audio
-from ser.audio.mel import Mels, melspectrogram
+from ser.audio.io import AudioConfig, load_audio
+from ser.audio.mel import MelConfig, melspectrogram
 from ser.core import checkpoints, params
 from ser.core.errors import InputError
+from ser.core.fold import Fold
 from ser.corpora import archive, emodb, folder, ravdess, scan
 from ser.data import manifest, mel_store, splits
+from ser.data.clips import Normaliser
 from ser.evaluation.predictions import read_predictions
-from ser.models.classifier import ClassifierSettings
+from ser.models.classifier import ClassifierConfig, build_classifier
 from ser.models.exported import Network
 from tests.helpers import chaos
 from tests.helpers.project import ROOT
 
-FOLD = splits.Fold(0, 0, ["a"], ["b"], ["c"])
-MODEL, PACK = ("model.safetensors", "model.json"), ("frames.npy", "index.csv")
+FOLD = Fold(0, 0, ["a"], ["b"], ["c"])
+MODEL, STORE = ("model.safetensors", "model.json"), ("frames.npy", "index.csv")
 MEMORY = 2 << 30  # bytes a target may take beyond what its modules do
 EXTREMES = [0, 1, 2**15, 2**31 - 1, 2**31, 2**32 - 1]
-CHOSEN = {
+PARAMS = {
     "emotions": ["anger", "neutral"],
     "audio": {"sample_rate": 16000, "channel": "mean", "trim_db": 30.0},
     "mels": {"n_fft": 512, "hop": 256, "n_mels": 16, "fmin": 0.0, "fmax": 8000.0},
@@ -78,7 +80,7 @@ def damaged(draw, contents):
 
 @cache
 def sounds():
-    """The same swell in every format, of all kinds of samples."""
+    """The same sound in every format, with all kinds of samples."""
     time = np.arange(8000) / 16000
     samples = 0.5 * np.sign(np.sin(2 * np.pi * 200 * time)) * np.sin(2 * np.pi * time)
     kinds = [
@@ -93,20 +95,21 @@ def sounds():
         ("OGG", "OPUS"),
         ("MP3", None),
     ]
-    found = []
+    contents = []
     for name, subtype in kinds:
         file = io.BytesIO()
         soundfile.write(file, samples, 16000, format=name, subtype=subtype)
-        found.append(file.getvalue())
-    return found
+        contents.append(file.getvalue())
+    return contents
 
 
 @cache
 def model(prefix=""):
-    """A recogniser of random weights, as the contents of model.safetensors and model.json."""
-    network = Network(params.check(CHOSEN["classifier"], ClassifierSettings), 16, 2)
+    """A recogniser with random weights, as the contents of model.safetensors and model.json."""
+    config = params.check(PARAMS["classifier"], ClassifierConfig)
+    network = Network(build_classifier(config, Normaliser.blank(16), 2, seed=0))
     tensors = {prefix + name: tensor for name, tensor in network.state_dict().items()}
-    facts = {"arm": "baseline", "params": CHOSEN, "units": {FOLD.name: {"training": FOLD.training_digest}}}
+    facts = {"arm": "baseline", "params": PARAMS, "folds": {FOLD.name: {"train_digest": FOLD.train_digest}}}
     with tempfile.TemporaryDirectory() as place:
         checkpoints.save(f"{place}/model", tensors, facts)
         return tuple(Path(place, name).read_bytes() for name in MODEL)
@@ -124,12 +127,12 @@ def write(place, names, contents):
         (place / name).write_bytes(content)
 
 
-def hear(content, place):
-    """What stages, `predict` and the app do with a file."""
+def read_sound(content, place):
+    """Do what stages, `predict` and the app do with a file."""
     path = place / "clip.wav"
     path.write_bytes(content)
     refused = []
-    for read in (scan.measure, heard, recognise()):
+    for read in (scan.measure, check_mel, recognise()):
         try:
             read(path)
         except InputError as error:
@@ -138,10 +141,10 @@ def hear(content, place):
         raise InputError(refused[0])
 
 
-def heard(path):
-    samples = load_audio(path, params.check(CHOSEN["audio"], Audio))
+def check_mel(path):
+    samples = load_audio(path, params.check(PARAMS["audio"], AudioConfig))
     assert samples.ndim == 1 and len(samples) and np.isfinite(samples).all()
-    mel = melspectrogram(samples, 16000, params.check(CHOSEN["mels"], Mels))
+    mel = melspectrogram(samples, 16000, params.check(PARAMS["mels"], MelConfig))
     assert np.isfinite(mel).all() and mel.max() <= 0 and mel.min() >= mel_store.FLOOR_DB
 
 
@@ -154,18 +157,18 @@ RECORDINGS = st.tuples(
 )
 
 
-def hear_samples(recording, place):
-    """A wav file of any samples, NaN and infinity among them, of any number of channels and any rate."""
+def read_samples(recording, place):
+    """Read a wav file of any samples, including NaN and infinity, with any number of channels and any rate."""
     samples, length, channels, rate = recording
     file = io.BytesIO()
     soundfile.write(file, np.resize(np.float32(samples), (length, channels)), rate, format="WAV", subtype="FLOAT")
-    hear(file.getvalue(), place)
+    read_sound(file.getvalue(), place)
 
 
 # Names and tables
 
 
-def named(name, _):
+def parse_name(name, _):
     read = 0
     for corpus in (emodb, ravdess):
         try:
@@ -203,13 +206,13 @@ CELLS = st.sampled_from(
 
 @st.composite
 def tables(draw, header, line):
-    """A table of this header with lines like `line`, some cells replaced."""
+    """A table with this header and lines like `line`, in which a few cells are replaced."""
     rows = [[draw(CELLS) if draw(st.integers(0, 9)) == 0 else cell.format(n=n) for cell in line] for n in range(3)]
     text = "\n".join(",".join(row) for row in [header, *rows])
     return draw(damaged([text.encode()])) if draw(st.booleans()) else text.encode("utf-8", "replace")
 
 
-def own_recordings(content, place):
+def fetch_own_recordings(content, place):
     (place / "source").mkdir()
     (place / "target").mkdir()
     (place / "source" / folder.TABLE).write_bytes(content)
@@ -223,17 +226,18 @@ def own_recordings(content, place):
         assert all(path.parent == place / "target" for path in (place / "target").rglob("*"))
 
 
-def inventory(place, but):
-    return {path for path in place.rglob("*") if path.relative_to(place).parts[0] != but}
+def inventory(place, except_in):
+    """All paths below `place` but those in one of its folders."""
+    return {path for path in place.rglob("*") if path.relative_to(place).parts[0] != except_in}
 
 
-def the_catalogue(content, place):
+def read_catalogue(content, place):
     (place / "catalogue.csv").write_bytes(content)
     table = manifest.load(place / "catalogue.csv")
     assert table["clip"].is_unique and table["emotion"].isin(manifest.EMOTIONS).all() and (table["seconds"] > 0).all()
 
 
-def the_split(content, place):
+def read_split(content, place):
     (place / "splits.csv").write_bytes(content)
     table = pd.DataFrame(
         {
@@ -256,16 +260,16 @@ SPLIT = "repeat,fold,clip,role\n" + "".join(
 )
 
 
-def the_predictions(content, place):
+def read_predictions_of_an_arm(content, place):
     (place / "predictions.csv").write_bytes(content)
-    read_predictions(place / "predictions.csv", CHOSEN["emotions"])
+    read_predictions(place / "predictions.csv", PARAMS["emotions"])
 
 
-# Parameters, models, packs
+# Parameters, models, mel stores
 
 
 @st.composite
-def settings_files(draw):
+def params_files(draw):
     """params.yaml with a value replaced, a key misspelt, lines changed, or bytes damaged."""
     text = (ROOT / "params.yaml").read_text()
     if draw(st.integers(0, 3)) == 0:
@@ -280,7 +284,7 @@ def settings_files(draw):
     if draw(st.booleans()):
         leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates()
         inside[key] = draw(
-            st.recursive(leaf, lambda some: st.lists(some, max_size=3) | st.dictionaries(leaf, some, max_size=3))
+            st.recursive(leaf, lambda values: st.lists(values, max_size=3) | st.dictionaries(leaf, values, max_size=3))
         )
     else:
         inside[draw(st.text(max_size=8))] = inside.pop(key)
@@ -304,7 +308,7 @@ ODD = [
 ]
 
 
-def the_params(content, place):
+def read_params(content, place):
     (place / "params.yaml").write_bytes(content)
     schema.check(params.load(place / "params.yaml"))
 
@@ -315,29 +319,29 @@ def one_damaged(contents):
     return st.tuples(damaged([one]), st.just(other)) | st.tuples(st.just(one), damaged([other]))
 
 
-def the_model(contents, place):
+def read_model(contents, place):
     write(place, MODEL, contents)
-    found = recogniser.Recogniser.load(place)
-    assert list(found.emotions)
+    assert list(recogniser.Recogniser.load(place).class_names)
 
 
-def the_fold(contents, place):
+def read_model_of_fold(contents, place):
     write(place, MODEL, contents)
     assert checkpoints.load(place / "model", FOLD)
 
 
 @cache
-def pack():
+def store():
+    """A mel store, as the contents of frames.npy and index.csv."""
     with tempfile.TemporaryDirectory() as place:
-        mel_store.write(f"{place}/pack", (({"clip": name}, np.full((5, 4), -40.0)) for name in "abc"))
-        return tuple(Path(place, "pack", name).read_bytes() for name in PACK)
+        mel_store.write(f"{place}/mels", (({"clip": name}, np.full((4, 5), -40.0)) for name in "abc"))
+        return tuple(Path(place, "mels", name).read_bytes() for name in STORE)
 
 
-def the_pack(contents, place):
-    write(place, PACK, contents)
-    found = mel_store.read(place)
-    for name in found.index["clip"]:
-        found.clip(name)
+def read_store(contents, place):
+    write(place, STORE, contents)
+    mels = mel_store.read(place)
+    for name in mels.index["clip"]:
+        mels.clip(name)
 
 
 # Archives
@@ -354,7 +358,7 @@ def source(place, url="http://127.0.0.1:9/x.zip"):
 
 @st.composite
 def archives(draw):
-    """A zip of the clips, of hostile names, links and bombs, its bytes damaged now and then."""
+    """A zip of the clips with hostile names, links and bombs; sometimes its bytes are damaged."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))) as zipped:
         for path, content in CLIPS.items():
@@ -369,13 +373,13 @@ def archives(draw):
     return draw(damaged([file.getvalue()])) if draw(st.booleans()) else file.getvalue()
 
 
-def the_archive(content, place):
+def unpack_archive(content, place):
     copy, target = place / "tiny.zip", place / "target"
     copy.write_bytes(content)
     target.mkdir()
-    known, before = source(place), inventory(place, "target") | {place / "sums"}
+    tiny, before = source(place), inventory(place, "target") | {place / "sums"}
     try:
-        archive.unpack(known, copy, target)
+        archive.unpack(tiny, copy, target)
         assert {path: (target / path).read_bytes() for path in CLIPS} == CLIPS
     finally:
         assert inventory(place, "target") == before
@@ -385,52 +389,52 @@ def the_archive(content, place):
 PLANS = st.lists(st.tuples(st.sampled_from(chaos.KINDS), st.floats(0, 1)), max_size=8)
 
 
-def the_download(plan, place):
+def download_archive(plan, place):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as zipped:
         for path, content in CLIPS.items():
             zipped.writestr(path, content)
     archive.PAUSE, archive.TIMEOUT = 0.001, 2
     with chaos.serving(file.getvalue(), plan) as server, chdir(place):
-        known = source(place, server.url)
+        tiny = source(place, server.url)
         try:
-            archive.download(known, Path("tiny.zip"))
+            archive.download(tiny, Path("tiny.zip"))
         except InputError:
             server.plan.clear()  # the network is back: the next run goes on
-            archive.download(known, Path("tiny.zip"))
+            archive.download(tiny, Path("tiny.zip"))
             assert Path("tiny.zip").read_bytes() == file.getvalue()
             raise
         assert Path("tiny.zip").read_bytes() == file.getvalue()
 
 
 TARGETS = {
-    "damaged sound files": (st.deferred(lambda: damaged(sounds())), hear),
-    "any samples, channels and rates": (RECORDINGS, hear_samples),
-    "file names": (NAMES, named),
-    "clips.csv": (tables(["file", "speaker", "emotion"], ["{n}.wav", "anna", "anger"]), own_recordings),
+    "damaged sound files": (st.deferred(lambda: damaged(sounds())), read_sound),
+    "any samples, channels and rates": (RECORDINGS, read_samples),
+    "file names": (NAMES, parse_name),
+    "clips.csv": (tables(["file", "speaker", "emotion"], ["{n}.wav", "anna", "anger"]), fetch_own_recordings),
     "catalogue.csv": (
         tables(manifest.COLUMNS, ["x/{n}", "x", "x.wav", "s", "male", "anger", "t", "normal", "1.5", "16000", "0a"]),
-        the_catalogue,
+        read_catalogue,
     ),
-    "splits.csv": (damaged([SPLIT.encode()]), the_split),
+    "splits.csv": (damaged([SPLIT.encode()]), read_split),
     "predictions": (
         tables(
-            ["repeat", "fold", "clip", "emotion", "predicted", *CHOSEN["emotions"]],
+            ["repeat", "fold", "clip", "emotion", "predicted", *PARAMS["emotions"]],
             ["0", "0", "x/{n}", "anger", "anger", "0.75", "0.25"],
         ),
-        the_predictions,
+        read_predictions_of_an_arm,
     ),
-    "params.yaml": (settings_files() | st.sampled_from(ODD), the_params),
-    "models": (st.deferred(lambda: one_damaged(model())), the_model),
-    "models of folds": (st.deferred(lambda: one_damaged(model(f"{FOLD.name}/"))), the_fold),
-    "packs of mels": (st.deferred(lambda: one_damaged(pack())), the_pack),
-    "archives": (archives(), the_archive),
-    "downloads": (PLANS, the_download),
+    "params.yaml": (params_files() | st.sampled_from(ODD), read_params),
+    "models": (st.deferred(lambda: one_damaged(model())), read_model),
+    "models of folds": (st.deferred(lambda: one_damaged(model(f"{FOLD.name}/"))), read_model_of_fold),
+    "mel stores": (st.deferred(lambda: one_damaged(store())), read_store),
+    "archives": (archives(), unpack_archive),
+    "downloads": (PLANS, download_archive),
 }
 
 
 def run(name, examples):
-    """Draw inputs for a target; returns how many were read and how many refused. Anything else is raised."""
+    """Draw inputs for a target; return how many were read and how many refused. Any other error is raised."""
     strategy, read = TARGETS[name]
     outcomes = Counter(read=0, refused=0)
 
@@ -454,7 +458,7 @@ def run(name, examples):
 
 
 def bounded(name, examples):
-    """`run` with no more than MEMORY beyond what this process has taken so far; prints its outcome."""
+    """Print the outcome of `run` with no more than MEMORY beyond what this process has taken so far."""
     status = Path("/proc/self/status").read_text()
     taken = int(status.partition("VmSize:")[2].split()[0]) << 10
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
@@ -469,21 +473,21 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TARGETS)}")
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
-    if len(chosen.names) == 1 and not chosen.out:
-        bounded(chosen.names[0], chosen.examples)
+    arguments = parser.parse_args()
+    if len(arguments.names) == 1 and not arguments.out:
+        bounded(arguments.names[0], arguments.examples)
         return 0
     results, failed = {}, []
-    for name in chosen.names or TARGETS:
-        command = [sys.executable, "-m", "tests.stress.fuzz", name, "--examples", str(chosen.examples)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        print(name, done.stdout.strip() or f"failed with status {done.returncode}", flush=True)
-        if done.returncode:
+    for name in arguments.names or TARGETS:
+        command = [sys.executable, "-m", "tests.stress.fuzz", name, "--examples", str(arguments.examples)]
+        completed = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        print(name, completed.stdout.strip() or f"failed with status {completed.returncode}", flush=True)
+        if completed.returncode:
             failed.append(name)
         else:
-            results[name] = json.loads(done.stdout.splitlines()[-1])
-    if chosen.out:
-        measured.write(chosen.out, {"examples": chosen.examples, "targets": results, "failed": failed})
+            results[name] = json.loads(completed.stdout.splitlines()[-1])
+    if arguments.out:
+        measured.write(arguments.out, {"examples": arguments.examples, "targets": results, "failed": failed})
     return bool(failed)
 
 

@@ -1,4 +1,4 @@
-"""All of it, one part after the other, and the tables in docs/reliability.md.
+"""All stress tests, one part after the other, and their tables in docs/reliability.md.
 
 `python -m tests.stress.run [PART ...]`, about an hour on 2 cores.
 """
@@ -51,46 +51,47 @@ def tables(results):
         )
     parts = [
         f"### Faults in each of {len(stages)} stages\n",
-        table("fault | injected | stopped the stage | survived | what the stage most often said", rows),
+        table("fault | injected | stopped the stage | survived | most frequent message of the stage", rows),
         f"Seed {results['faults']['seed']}. Survived: `dvc repro` then completes, and every file is that "
-        "of an undisturbed run, byte for byte, none beside them, DVC's cache sound. A fault that did not stop its "
-        "stage came too late, or met a file that it did not need.\n",
+        "of an undisturbed run, byte for byte, there are no others, and DVC's cache is intact. A fault that did not "
+        "stop its stage came too late, or hit a file that was not needed.\n",
         f"{sum(case['remedy'] is not None for case in strikes)} of them needed a remedy first, for a file of DVC's own "
         "that was cut off (see above).\n",
         *(
-            f"The whole graph from nothing, ended by SIGKILL or SIGTERM {storm['stops']} times until it was through: "
-            f"{SURVIVED[faults.survived(storm)]}, {len(storm['remedies'])} remedies.\n"
+            f"The whole graph from nothing, stopped by SIGKILL or SIGTERM {storm['stops']} times until it was "
+            f"complete: {SURVIVED[faults.survived(storm)]}, {len(storm['remedies'])} remedies.\n"
             for storm in storms
         ),
         "### Hostile and broken input\n",
         table(
             "what is read | inputs | read | refused | memory, MiB",
             [
-                [name, found["read"] + found["refused"], found["read"], found["refused"], found["memory MiB"]]
-                for name, found in results["fuzz"]["targets"].items()
+                [name, target["read"] + target["refused"], target["read"], target["refused"], target["memory MiB"]]
+                for name, target in results["fuzz"]["targets"].items()
             ],
         ),
-        "Each in a process that may take 2 GiB beyond its modules. Memory: the most that it took beyond them.\n",
+        "Each target runs in a process that may use 2 GiB beyond its modules. Memory: the most that it used beyond "
+        "them.\n",
         "### Properties of the evaluation\n",
         table(
             "property | random cases",
             [[f"`{name}`", f"{count:,}"] for name, count in results["properties"]["drawn"].items()],
         ),
-        f"In {results['properties']['studies']:,} simulated studies of known truth, 95 % intervals over speakers hold "
-        f"it in {100 * results['properties']['coverage']:.1f} %, and the paired test finds a difference where there is "
-        f"none (p ≤ 0.05) in {100 * results['properties']['false alarms']:.1f} %.\n",
+        f"In {results['properties']['studies']:,} simulated studies of known truth, 95 % intervals over speakers "
+        f"contain it in {100 * results['properties']['coverage']:.1f} %, and the paired test finds a difference "
+        f"where there is none (p ≤ 0.05) in {100 * results['properties']['false alarms']:.1f} %.\n",
         "### Determinism\n",
         table(
-            "same seed, but | bytes | largest difference of a probability | clips recognised otherwise | UA",
+            "same seed, but | bytes | largest difference of a probability | clips recognised differently | UA",
             [
                 [
                     name,
-                    "the same" if found["same bytes"] else "others",
-                    found["probability"],
-                    f"{found['other emotion']} of {found['clips']}",
-                    f"{100 * found['ua']:+.1f} points",
+                    "the same" if circumstance["same bytes"] else "different",
+                    circumstance["probability"],
+                    f"{circumstance['other emotion']} of {circumstance['clips']}",
+                    f"{100 * circumstance['ua']:+.1f} points",
                 ]
-                for name, found in results["determinism"].items()
+                for name, circumstance in results["determinism"].items()
             ],
         ),
     ]

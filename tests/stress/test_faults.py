@@ -1,4 +1,4 @@
-"""Stages under faults, in short: `make stress` strikes every stage in every way."""
+"""Stages under a few faults; `make stress` tries every fault in every stage."""
 
 import random
 import shutil
@@ -24,14 +24,14 @@ def struck(project, tmp_path_factory):
         ("sample@diffusion", "out of memory at a change of a file", "error: out of memory"),
     ],
 )
-def test_a_fault_is_told_and_the_next_run_leaves_what_an_undisturbed_one_does(struck, stage, fault, said):
+def test_a_fault_is_reported_and_the_next_run_leaves_what_an_undisturbed_one_does(struck, stage, fault, said):
     case = faults.strike(struck, stage, fault, random.Random(0), {"changes": 3, "seconds": 0.5})
     assert case["struck"] and faults.survived(case), case
     assert case["said"].startswith(said)
 
 
 @pytest.mark.parametrize("path", ["dvc.lock", ".dvc/tmp/rwlock"])
-def test_a_file_of_dvcs_that_was_cut_off_is_mended_as_documented(struck, path):
+def test_a_file_of_dvc_that_was_cut_off_is_repaired_as_documented(struck, path):
     expected = faults.contents(struck)
     (struck / path).write_bytes(b"")
     case = faults.recovery(struck, expected)

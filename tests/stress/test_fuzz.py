@@ -1,4 +1,4 @@
-"""Readers under hostile input, in short (`make stress` does it at length), and a scan for what executes data."""
+"""Readers under hostile input, a few examples of what `make stress` draws, and a scan for code that executes data."""
 
 import ast
 
@@ -9,7 +9,7 @@ from tests.stress import fuzz
 
 
 @pytest.mark.parametrize("name", fuzz.TARGETS)
-def test_whatever_is_read_is_sound_or_refused(name):
+def test_input_is_valid_or_refused(name):
     assert sum(fuzz.run(name, 25).values()) == 25
 
 
@@ -45,12 +45,14 @@ def called(code):
 
 def dangers(code):
     for name, call in called(code):
-        given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-        if name in EXECUTING or given.get("shell") == "True":
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        if name in EXECUTING or keywords.get("shell") == "True":
             yield ast.unparse(call)
-        if name == "np.load" and given.get("allow_pickle") != "False":
+        if name == "np.load" and keywords.get("allow_pickle") != "False":
             yield ast.unparse(call)
-        if name == "torch.load" and given.get("weights_only") != "True":  # published weights, checked by their digest
+        if (
+            name == "torch.load" and keywords.get("weights_only") != "True"
+        ):  # published weights, checked by their digest
             yield ast.unparse(call)
 
 

@@ -10,7 +10,7 @@ def test_functions_are_timed_in_turn_after_an_untimed_round():
     seconds = bench.alternate({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
     assert calls == ["a", "b"] * 3
     assert {name: len(rounds) for name, rounds in seconds.items()} == {"a": 2, "b": 2}
-    assert all(figure >= 0 for rounds in seconds.values() for figure in rounds)
+    assert all(duration >= 0 for rounds in seconds.values() for duration in rounds)
 
 
 def test_a_result_is_written_and_shown(tmp_path, capsys):

@@ -7,7 +7,7 @@ import torch
 
 from ser.core import atomic, checkpoints
 from ser.core.errors import InputError
-from ser.data.splits import Fold
+from ser.core.fold import Fold
 
 
 def fold(number):
@@ -16,23 +16,23 @@ def fold(number):
 
 @pytest.fixture
 def model(tmp_path):
-    """A model of two folds, merged from the folders of two units."""
+    """A model of two folds, merged from their folders."""
     folders = []
     for number in range(2):
-        folder = tmp_path / "units" / f"0-{number}"
-        checkpoints.save(folder / "model", tensors(number), {"training": fold(number).training_digest, "epoch": number})
+        folder = tmp_path / "folds" / f"0-{number}"
+        facts = {"train_digest": fold(number).train_digest, "epoch": number}
+        checkpoints.save(folder / "model", tensors(number), facts)
         folders.append(folder)
     checkpoints.merge(tmp_path / "models/baseline", folders, {"emotions": ["anger", "neutral"]})
     return tmp_path / "models/baseline"
 
 
 def tensors(number):
-    generator = torch.Generator().manual_seed(number)
-    weight = torch.randn(2, 3, 4, 4, generator=generator)
+    weight = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(number))
     return {
-        "body.weight": weight.contiguous(memory_format=torch.channels_last),
-        "body.count": torch.tensor(number),
-        "mean": weight[0, 0, 0].bfloat16(),
+        "backbone.weight": weight.contiguous(memory_format=torch.channels_last),
+        "backbone.count": torch.tensor(number),
+        "normaliser.mean": weight[0, 0, 0].bfloat16(),
     }
 
 
@@ -46,8 +46,8 @@ def test_each_fold_gets_its_own_back(model):
 
 
 def test_a_fold_is_not_taken_for_another_whose_name_it_begins(tmp_path):
-    units = {fold(number).name: {"training": fold(number).training_digest} for number in (1, 10)}
-    checkpoints.save(tmp_path / "m", {"0-1/a": torch.ones(1), "0-10/b": torch.zeros(1)}, {"units": units})
+    folds = {fold(number).name: {"train_digest": fold(number).train_digest} for number in (1, 10)}
+    checkpoints.save(tmp_path / "m", {"0-1/a": torch.ones(1), "0-10/b": torch.zeros(1)}, {"folds": folds})
     assert checkpoints.load(tmp_path / "m", fold(1)).keys() == {"a"}
 
 
@@ -59,17 +59,19 @@ def test_a_model_of_other_training_clips_is_refused(model):
 def test_the_facts_say_what_built_it(model):
     facts = json.loads(model.with_suffix(".json").read_text())
     assert facts["emotions"] == ["anger", "neutral"]
-    assert list(facts["units"]) == ["0-0", "0-1"]
+    assert facts["folds"] == {
+        f"0-{number}": {"train_digest": fold(number).train_digest, "epoch": number} for number in range(2)
+    }
 
 
 def test_the_same_tensors_give_the_same_bytes(model, tmp_path):
     before = model.with_suffix(".safetensors").read_bytes()
-    checkpoints.merge(model, [tmp_path / "units/0-0", tmp_path / "units/0-1"], {})
+    checkpoints.merge(model, [tmp_path / "folds/0-0", tmp_path / "folds/0-1"], {})
     assert model.with_suffix(".safetensors").read_bytes() == before
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr(atomic, "_remove", lambda path: None)
     (tmp_path / ".m.safetensors.part").symlink_to("/dev/full")
     with pytest.raises(OSError) as error:

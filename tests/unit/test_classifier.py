@@ -12,21 +12,22 @@ from torchvision import models
 
 from ser.core import params
 from ser.core.errors import InputError
-from ser.models.classifier import ClassifierSettings, build_classifier, evaluate
+from ser.data.clips import Normaliser
+from ser.models.classifier import ClassifierConfig, build_classifier, evaluate
 
-SETTINGS = ClassifierSettings(arch="resnet18", pretrained="none", frames=32, resize=None, dropout=0.5)
+CONFIG = ClassifierConfig(arch="resnet18", pretrained="none", frames=32, resize=None, dropout=0.5)
 MELS = torch.randn(3, 1, 16, 32, generator=torch.Generator().manual_seed(0))
 
 
 def build(seed=0, **change):
-    return build_classifier(SETTINGS.model_copy(update=change), 16, 6, seed)
+    return build_classifier(CONFIG.model_copy(update=change), Normaliser.blank(16), 6, seed)
 
 
 def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first) and first.keys() == second.keys()
 
 
-def test_a_logit_an_emotion_and_an_embedding():
+def test_a_logit_per_class_and_an_embedding():
     model = build().eval()
     with torch.inference_mode():
         embedding, logits = model.embed(MELS), model(MELS)
@@ -50,7 +51,7 @@ def test_a_logit_an_emotion_and_an_embedding():
 )
 def test_an_architecture_without_a_file_is_refused(arch, message):
     with pytest.raises(InputError, match=r"^params.yaml: key `classifier.arch`: ") as error:
-        params.check(SETTINGS.model_dump() | {"arch": arch}, ClassifierSettings, "classifier")
+        params.check(CONFIG.model_dump() | {"arch": arch}, ClassifierConfig, "classifier")
     assert message in str(error.value)
 
 
@@ -64,7 +65,7 @@ def test_the_seed_determines_the_initial_weights():
 
 def test_dropout_is_before_the_last_layer_and_only_in_training():
     model = build(dropout=0.9)
-    model.body = torch.nn.Flatten()
+    model.backbone = torch.nn.Flatten()
     model.head = torch.nn.Identity()
     torch.manual_seed(0)
     assert 0.85 < (model.train()(MELS) == 0).double().mean() < 0.95
@@ -72,10 +73,10 @@ def test_dropout_is_before_the_last_layer_and_only_in_training():
 
 
 @pytest.mark.parametrize(("resize", "seen"), [(None, (16, 32)), (24, (24, 24))])
-def test_crops_are_resized_where_asked_for(resize, seen):
+def test_crops_are_resized_with_resize(resize, seen):
     model = build(resize=resize).eval()
     shapes = []
-    model.body.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
+    model.backbone.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
     with torch.inference_mode():
         model(MELS)
         model(torch.ones_like(MELS))
@@ -83,35 +84,47 @@ def test_crops_are_resized_where_asked_for(resize, seen):
 
 
 @pytest.mark.parametrize(("resize", "size"), [(None, (16, 32)), (24, (24, 24))])
-def test_a_body_is_told_the_size_that_it_sees(monkeypatch, resize, size):
-    told = []
-    monkeypatch.setattr("ser.models.backbones.mlp.build", lambda *size: (told.append(size), (nn.Identity(), 1))[1])
+def test_a_backbone_is_built_for_the_size_of_its_input(monkeypatch, resize, size):
+    built = []
+    monkeypatch.setattr("ser.models.backbones.mlp.build", lambda *size: (built.append(size), (nn.Identity(), 1))[1])
     build(arch="mlp", resize=resize)
-    assert told == [(*size, False)]
+    assert built == [(*size, False)]
 
 
 def test_resizing_keeps_what_is_constant():
     model = build(resize=7)
-    model.body = torch.nn.Identity()
+    model.backbone = torch.nn.Identity()
     torch.testing.assert_close(model.embed(torch.full((1, 1, 16, 32), 2.5)), torch.full((1, 1, 7, 7), 2.5))
 
 
 # Evaluation
 
 
+class Network(nn.Module):
+    """Layers with the interface of a Classifier."""
+
+    def __init__(self, clips, *layers):
+        super().__init__()
+        self.normaliser = clips.normaliser()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, mels):
+        return self.layers(mels)
+
+
 @pytest.fixture
 def clips(toy):
-    """More ragged clips than a batch, shorter and longer than a crop, in no order."""
+    """More clips than a batch, shorter and longer than a crop, in no order."""
     return toy.clips(toy.folds[0].train[::-1], "cpu")
 
 
 def test_evaluation_keeps_the_order_and_averages_over_the_crops_that_cover_a_clip(clips):
-    normalise, model = clips.normaliser(), torch.nn.Flatten()
-    outputs = evaluate(model, normalise, clips, 8, "fp32", batch=5)
+    normaliser, model = clips.normaliser(), Network(clips, nn.Flatten())
+    outputs = evaluate(model, clips, 8, "fp32", batch=5)
     for number, length in enumerate(clips.length.tolist()):
         count = -(-length // 8)
         places = torch.linspace(0, 1, count) if count > 1 else torch.tensor([0.5])
-        crops = normalise(clips.crops(torch.full((count,), number), 8, places))
+        crops = normaliser(clips.crops(torch.full((count,), number), 8, places))
         torch.testing.assert_close(outputs[number], crops.mean(0).flatten())
     assert len({-(-length // 8) for length in clips.length.tolist()}) > 1
     assert not model.training
@@ -119,19 +132,27 @@ def test_evaluation_keeps_the_order_and_averages_over_the_crops_that_cover_a_cli
 
 def test_evaluation_does_not_depend_on_the_batch(clips):
     torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.BatchNorm2d(1), torch.nn.Flatten(), torch.nn.Linear(8 * 20, 3))
-    one, many = (evaluate(model, clips.normaliser(), clips, 20, "fp32", batch=batch) for batch in (1, 128))
+    model = Network(clips, nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(8 * 20, 3))
+    one, many = (evaluate(model, clips, 20, "fp32", batch=batch) for batch in (1, 128))
     torch.testing.assert_close(one, many)
     assert one.shape == (len(clips), 3)
 
 
 def test_evaluation_in_bf16_returns_single_precision(clips):
     torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8 * 20, 3))
-    rough, exact = (evaluate(model, clips.normaliser(), clips, 20, precision) for precision in ("bf16", "fp32"))
+    model = Network(clips, nn.Flatten(), nn.Linear(8 * 20, 3))
+    rough, exact = (evaluate(model, clips, 20, precision) for precision in ("bf16", "fp32"))
     assert rough.dtype == exact.dtype == torch.float32
     assert not torch.equal(rough, exact)
     torch.testing.assert_close(rough, exact, atol=0.05, rtol=0.05)
+
+
+def test_evaluation_returns_logits_or_embeddings(clips):
+    model = build_classifier(CONFIG.model_copy(update={"arch": "cnn"}), clips.normaliser(), 3, seed=0)
+    embeddings = evaluate(model, clips, CONFIG.frames, "fp32", embed=True)
+    assert embeddings.shape == (len(clips), model.head.in_features)
+    with torch.inference_mode():
+        torch.testing.assert_close(evaluate(model, clips, CONFIG.frames, "fp32"), model.head(embeddings))
 
 
 # Pretrained weights
@@ -151,8 +172,10 @@ def hub(tmp_path, monkeypatch):
 
 @pytest.fixture
 def publish(monkeypatch):
-    """Draws weights of a network and gives them an address with their sha256, as torchvision does; returns the weights,
-    the bytes of the file and its name."""
+    """A function that publishes random weights of a network under an address with their sha256, as torchvision does.
+
+    It returns the weights, the bytes of their file and its name.
+    """
 
     def publish(network):
         torch.manual_seed(1)
@@ -167,7 +190,7 @@ def publish(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arch", "network", "place", "stem", "last"),
+    ("arch", "network", "prefix", "stem", "last"),
     [
         ("resnet18", "resnet18", "", "conv1", "fc."),
         ("resnet50", "resnet50", "", "conv1", "fc."),
@@ -176,16 +199,16 @@ def publish(monkeypatch):
     ],
 )
 def test_pretrained_weights_are_taken_over_and_the_stem_sums_the_colours(
-    hub, publish, arch, network, place, stem, last
+    hub, publish, arch, network, prefix, stem, last
 ):
     published, content, name = publish(network)
     hub.mkdir(parents=True)
     (hub / name).write_bytes(content)
     expected = [weight for name, weight in published.items() if not name.startswith(last)]
     colours = published[f"{stem}.weight"]
-    body = build(arch=arch, pretrained="imagenet").body.state_dict()
+    backbone = build(arch=arch, pretrained="imagenet").backbone.state_dict()
     # In order, as cnn_transformer numbers the layers; it ends with the third stage.
-    taken = [weight for name, weight in body.items() if name.startswith(place)]
+    taken = [weight for name, weight in backbone.items() if name.startswith(prefix)]
     assert len(taken) == len(expected)
     for ours, theirs in zip(taken, expected):
         assert torch.equal(ours, colours.sum(1, keepdim=True) if theirs is colours else theirs)
@@ -194,7 +217,7 @@ def test_pretrained_weights_are_taken_over_and_the_stem_sums_the_colours(
     torch.testing.assert_close(torch.nn.functional.conv2d(grey, colours.sum(1, keepdim=True)), seen, atol=1e-4, rtol=0)
 
 
-def test_the_addresses_of_the_weights_tell_their_sha256():
+def test_the_addresses_of_the_weights_contain_their_sha256():
     for network in ("resnet18", "resnet50", "efficientnet_b0"):
         assert torch.hub.HASH_REGEX.search(models.get_model_weights(network).DEFAULT.url)[1]
 
@@ -202,16 +225,16 @@ def test_the_addresses_of_the_weights_tell_their_sha256():
 def test_weights_are_fetched_once(hub, publish, monkeypatch):
     _, content, name = publish("resnet18")
 
-    asked = []
+    requested = []
 
     def answer(request):
-        asked.append(request.full_url)
+        requested.append(request.full_url)
         return addinfourl(io.BytesIO(content), Message(), request.full_url)
 
     monkeypatch.setattr("torch.hub.urlopen", answer)
     first, second = build(pretrained="imagenet"), build(pretrained="imagenet")
     assert same(first.state_dict(), second.state_dict())
-    assert asked == [f"https://weights.test/{name}"]
+    assert requested == [f"https://weights.test/{name}"]
     assert (hub / name).read_bytes() == content
 
 

@@ -1,3 +1,5 @@
+"""The stage that compares the arms: its outputs, and what it refuses."""
+
 import json
 from pathlib import Path
 
@@ -9,12 +11,19 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from ser.core import params
 from ser.core.errors import InputError
 from ser.evaluation.predictions import CONDITIONS
-from ser.reporting import tables
+from ser.reporting import figures, tables
 from stages import compare
 
 EMOTIONS = ["anger", "neutral", "sadness"]
-SETTINGS = {
-    "study": {"arms": ["baseline", "masked"], "generators": ["diffusion"], "enhanced": ["diffusion"], "resamples": 200},
+STUDY = {
+    "arms": ["baseline", "masked", "augmented"],
+    "generators": ["diffusion"],
+    "build_on": "augmented",
+    "enhanced": ["diffusion"],
+    "resamples": 200,
+}
+PARAMS = {
+    "study": STUDY,
     "emotions": EMOTIONS,
     "split.protocol": "speaker",
     "seed": 7,
@@ -25,7 +34,7 @@ SETTINGS = {
 def project(tmp_path, monkeypatch, quality):
     """A project whose arms have been trained: a catalogue, predictions and histories."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(params, "read", lambda key, kind: params.check(SETTINGS[key], kind, key))
+    monkeypatch.setattr(params, "read", lambda key, kind: params.check(PARAMS[key], kind, key))
     rng = np.random.default_rng(0)
     catalogue = pd.DataFrame(
         [
@@ -52,7 +61,7 @@ def project(tmp_path, monkeypatch, quality):
     for kind in ("predictions", "curves"):
         Path("metrics", kind).mkdir(parents=True)
     Path("metrics/enhanced/diffusion").mkdir(parents=True)
-    for arm in ("baseline", "masked", "diffusion"):
+    for arm in (*STUDY["arms"], *STUDY["generators"]):
         probability = rng.dirichlet(np.ones(3), len(catalogue))
         table = catalogue[["clip", "emotion"]].assign(
             repeat=0, fold=0, predicted=np.array(EMOTIONS)[probability.argmax(axis=1)]
@@ -73,33 +82,45 @@ def project(tmp_path, monkeypatch, quality):
     return tmp_path
 
 
-def test_compare_json_can_be_recomputed_from_the_predictions(project, capsys):
+@pytest.fixture
+def without_figures(monkeypatch):
+    """To save time where no figure is looked at."""
+    monkeypatch.setattr(figures, "save", lambda figure, path: None)
+
+
+def test_compare_json_can_be_recomputed_from_the_predictions(project, without_figures, capsys):
     compare.main()
     summary = json.loads(Path("metrics/compare.json").read_text())
-    assert list(summary) == ["baseline", "masked", "diffusion"]
-    for arm, figures in summary.items():
+    assert list(summary) == ["baseline", "masked", "augmented", "diffusion"]
+    for arm, metrics in summary.items():
         table = pd.read_csv(f"metrics/predictions/{arm}.csv")
         true, predicted = table["emotion"], table["predicted"]
-        assert figures == {
+        assert metrics == {
             "ua": round(balanced_accuracy_score(true, predicted), 6),
             "wa": round(accuracy_score(true, predicted), 6),
             "f1": round(f1_score(true, predicted, average="macro"), 6),
         }
     details = json.loads(Path("metrics/details.json").read_text())
+    assert [list(details["arms"][arm]["against"]) for arm in summary] == [
+        [],
+        ["baseline", "augmented"],
+        ["baseline"],
+        ["baseline", "augmented"],
+    ]
     assert details["seed"] == 7 and details["resamples"] == 200
     assert capsys.readouterr().out.startswith("| arm ")
     curves = pd.read_csv("plots/learning_curves.csv")
-    assert curves["arm"].unique().tolist() == ["baseline", "masked", "diffusion"]
+    assert curves["arm"].unique().tolist() == ["baseline", "masked", "augmented", "diffusion"]
     assert curves["ua"][curves["arm"] == "masked"].tolist() == [0.1, 0.2, 0.3, 0.35]
 
 
-def test_the_quality_of_generators_is_among_the_results(project, quality, capsys):
+def test_the_quality_of_generators_is_among_the_results(project, without_figures, quality, capsys):
     compare.main()
     assert json.loads(Path("metrics/details.json").read_text())["quality"] == {"diffusion": quality["diffusion"]}
     assert "\n| clips     | Fréchet | " in capsys.readouterr().out
 
 
-def test_enhanced_clips_stand_beside_the_baseline_and_the_leak_is_named(project, capsys):
+def test_enhanced_clips_stand_next_to_the_baseline_and_the_leak_is_named(project, without_figures, capsys):
     compare.main()
     summary = json.loads(Path("metrics/enhanced.json").read_text())
     rows = ["baseline", "diffusion, true label (leaks)", "diffusion, predicted label", "diffusion, no label"]
@@ -113,7 +134,7 @@ def test_enhanced_clips_stand_beside_the_baseline_and_the_leak_is_named(project,
 
 
 def test_a_study_without_generators(project, monkeypatch, capsys):
-    monkeypatch.setitem(SETTINGS, "study", {"arms": ["baseline"], "generators": [], "enhanced": [], "resamples": 200})
+    monkeypatch.setitem(PARAMS, "study", STUDY | {"arms": ["baseline"], "generators": [], "enhanced": []})
     compare.main()
     assert json.loads(Path("metrics/details.json").read_text())["quality"] == {}
     assert Path("plots/quality.png").read_bytes().startswith(b"\x89PNG")
@@ -148,10 +169,11 @@ def test_the_same_inputs_give_the_same_bytes(project):
     "path, maker",
     [
         ("metrics/predictions/masked.csv", "train@masked"),
-        ("metrics/predictions/diffusion.csv", "retrain@diffusion"),
+        ("metrics/predictions/augmented.csv", "train@augmented"),
+        ("metrics/predictions/diffusion.csv", "train_synthetic@diffusion"),
         ("metrics/enhanced/diffusion/no_label.csv", "enhance@diffusion"),
         ("metrics/curves/baseline.csv", "train@baseline"),
-        ("metrics/quality/diffusion.json", "assess@diffusion"),
+        ("metrics/quality/diffusion.json", "sample_quality@diffusion"),
     ],
 )
 def test_a_missing_result_names_the_stage_that_makes_it(project, path, maker):
@@ -161,7 +183,7 @@ def test_a_missing_result_names_the_stage_that_makes_it(project, path, maker):
     assert not Path("metrics/compare.json").exists()
 
 
-def test_a_failure_leaves_earlier_outputs_as_they_were(project):
+def test_a_failure_leaves_earlier_outputs_as_they_were(project, without_figures):
     compare.main()
     before = Path("metrics/compare.json").read_bytes()
     table = pd.read_csv("metrics/predictions/diffusion.csv")

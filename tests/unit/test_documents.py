@@ -28,9 +28,9 @@ def test_the_tables_of_reliability_are_those_of_the_results():
     shown = stress.DOCUMENT.read_text().partition(measured.BEGIN)[2].partition(measured.END)[0]
     assert shown == stress.tables(stress.load())
     assert set(stress.load()["properties"]["drawn"]) == {
-        "tests/test_splits.py::test_no_fold_leaks",
-        "tests/test_splits.py::test_a_planted_leak_is_refused",
-        "tests/test_scores.py::test_metrics_agree_with_scikit_learn",
+        "tests/unit/test_splits.py::test_no_fold_leaks",
+        "tests/unit/test_splits.py::test_a_planted_leak_is_refused",
+        "tests/unit/test_metrics.py::test_metrics_agree_with_scikit_learn",
     }
 
 

@@ -5,7 +5,6 @@ import os
 import random
 import re
 import threading
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from ser.core import params
 from ser.core.errors import InputError
 from ser.corpora import archive, emodb, ravdess
 from stages import download
+from tests.helpers.files import contents, write_files, zip_files
 
 NAMES = ("wav/one.wav", "wav/two.wav", "wav/three.wav")
 
@@ -33,31 +33,10 @@ def clips():
 
 @pytest.fixture
 def source(tmp_path, clips):
-    """A made-up corpus of three files; nothing listens at its address."""
+    """An invented corpus of three files; nothing listens at its address."""
     listed = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in clips.items())
     (tmp_path / "tiny.sha256").write_text(listed)
     return archive.Source("tiny", "http://127.0.0.1:1/tiny.zip", tmp_path / "tiny.sha256")
-
-
-def save(folder, files):
-    for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return folder
-
-
-def pack(path, files):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
-
-
-def contents(folder):
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 # Local copies
@@ -69,22 +48,22 @@ def test_any_layout_of_a_local_copy(source, clips, layout, zipped):
     files = {layout.format(name, name=Path(name).name): data for name, data in clips.items()}
     files |= {"README.txt": b"not a clip", "wav/four.wav": b"unlisted"}
     if zipped:
-        pack(Path("mirror/tiny.zip"), files)
+        zip_files(Path("mirror/tiny.zip"), files)
     else:
-        save(Path("mirror/tiny"), files)
+        write_files(Path("mirror/tiny"), files)
     archive.fetch(source, Path("target"), Path("mirror"))
     assert contents(Path("target")) == clips
 
 
 def test_files_held_twice_are_taken_once_and_the_published_copy_is_chosen(source, clips):
     edited = {f"a/{name}": b"edited" for name in clips}
-    save(Path("mirror/tiny"), edited | {f"b/{name}": data for name, data in clips.items()})
+    write_files(Path("mirror/tiny"), edited | {f"b/{name}": data for name, data in clips.items()})
     archive.fetch(source, Path("target"), Path("mirror"))
     assert contents(Path("target")) == clips
 
 
 def test_links_in_a_local_copy_are_followed_and_loops_end(source, clips):
-    save(Path("elsewhere"), clips)
+    write_files(Path("elsewhere"), clips)
     Path("mirror/tiny").mkdir(parents=True)
     Path("mirror/tiny/wav").symlink_to(Path("elsewhere/wav").resolve())
     Path("mirror/tiny/loop").symlink_to(Path("mirror/tiny").resolve())
@@ -94,7 +73,7 @@ def test_links_in_a_local_copy_are_followed_and_loops_end(source, clips):
 
 def test_a_zip_cannot_write_outside_the_target(source, clips):
     files = {f"../../{name}": data for name, data in clips.items()} | {"/out.wav": b"", "..\\out.wav": b""}
-    pack(Path("mirror/tiny.zip"), files)
+    zip_files(Path("mirror/tiny.zip"), files)
     before = set(Path().rglob("*"))
     archive.fetch(source, Path("target"), Path("mirror"))
     new = set(Path().rglob("*")) - before
@@ -110,19 +89,19 @@ def test_a_mirror_without_the_corpus_says_what_was_looked_for(source):
 
 def test_an_incomplete_copy_says_what_is_missing(source, clips):
     del clips["wav/one.wav"]
-    save(Path("mirror/tiny"), clips)
+    write_files(Path("mirror/tiny"), clips)
     with pytest.raises(InputError, match=r"not the published corpus\n1 of 3 files are missing: wav/one.wav"):
         archive.fetch(source, Path("target"), Path("mirror"))
 
 
 def test_many_missing_files_are_counted(clips):
     with pytest.raises(InputError, match=r"535 of 535 files are missing: wav/03a01Fa\.wav, .* and 530 more"):
-        emodb.fetch(Path("target"), save(Path("mirror"), {"emodb/README.txt": b""}))
+        emodb.fetch(Path("target"), write_files(Path("mirror"), {"emodb/README.txt": b""}))
 
 
 def test_a_changed_file_is_named_with_both_checksums(source, clips):
     expected, found = (hashlib.sha256(data).hexdigest() for data in (clips["wav/two.wav"], b"edited"))
-    save(Path("mirror/tiny"), clips | {"wav/two.wav": b"edited"})
+    write_files(Path("mirror/tiny"), clips | {"wav/two.wav": b"edited"})
     with pytest.raises(InputError) as error:
         archive.fetch(source, Path("target"), Path("mirror"))
     assert "1 of 3 files differ" in str(error.value)
@@ -132,21 +111,21 @@ def test_a_changed_file_is_named_with_both_checksums(source, clips):
 
 def test_a_zip_bomb_is_not_unpacked(source, clips, monkeypatch):
     monkeypatch.setattr(archive, "LARGEST", 50_000)
-    pack(Path("mirror/tiny.zip"), clips | {"wav/one.wav": bytes(60_000)})
+    zip_files(Path("mirror/tiny.zip"), clips | {"wav/one.wav": bytes(60_000)})
     with pytest.raises(InputError, match=r"one.wav: .* found a file of 60,000 bytes, too large for a clip"):
         archive.fetch(source, Path("target"), Path("mirror"))
     assert not Path("target/wav/one.wav").exists()
 
 
 def test_a_truncated_zip_is_named(source, clips):
-    path = pack(Path("mirror/tiny.zip"), clips)
+    path = zip_files(Path("mirror/tiny.zip"), clips)
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(InputError, match=r"mirror/tiny.zip is damaged or incomplete \(.*\); replace it with"):
         archive.fetch(source, Path("target"), Path("mirror"))
 
 
 def test_a_flipped_byte_in_a_zip_is_found(source, clips):
-    path = pack(Path("mirror/tiny.zip"), clips)
+    path = zip_files(Path("mirror/tiny.zip"), clips)
     data = bytearray(path.read_bytes())
     data[20_000] ^= 1
     path.write_bytes(data)
@@ -158,13 +137,13 @@ def test_a_flipped_byte_in_a_zip_is_found(source, clips):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `data` at any path, as badly as told."""
+    """Serves `data` at any path, with the faults that its attributes ask for."""
 
     def __init__(self, data):
         super().__init__(("127.0.0.1", 0), Handler)
         self.data, self.ranges, self.length, self.status = data, True, "right", 200
         self.cuts = []  # bytes of the body after which each of the first answers breaks off
-        self.asked = []  # the Range header of each request
+        self.requested = []  # the Range header of each request
 
     @property
     def url(self):
@@ -179,7 +158,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "/moved.zip")
             self.end_headers()
             return
-        server.asked.append(wanted)
+        server.requested.append(wanted)
         start = int(wanted[6:-1]) if wanted and server.ranges else 0
         if start >= len(server.data):
             self.send_error(416)
@@ -202,7 +181,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(clips):
-    with Server(pack(Path("official.zip"), clips).read_bytes()) as server:
+    with Server(zip_files(Path("official.zip"), clips).read_bytes()) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()
@@ -219,7 +198,7 @@ PART = Path("data/downloads/tiny.zip.part")
 def test_download(online, clips, server):
     archive.fetch(online, Path("target"), None)
     assert contents(Path("target")) == clips
-    assert server.asked == [None]
+    assert server.requested == [None]
     assert not list(Path("data/downloads").iterdir())
 
 
@@ -227,22 +206,22 @@ def test_short_answers_are_resumed_byte_by_byte(online, clips, server, capsys):
     server.cuts = [50_001, 20_002]
     archive.fetch(online, Path("target"), None)
     assert contents(Path("target")) == clips
-    assert server.asked == [None, "bytes=50001-", "bytes=70003-"]
+    assert server.requested == [None, "bytes=50001-", "bytes=70003-"]
     assert "tiny: the connection broke off; trying again" in capsys.readouterr().err
 
 
 def test_a_later_run_goes_on_where_the_last_one_stopped(online, clips, server):
-    save(Path(), {str(PART): server.data[:90_000]})
+    write_files(Path(), {str(PART): server.data[:90_000]})
     archive.fetch(online, Path("target"), None)
     assert contents(Path("target")) == clips
-    assert server.asked == ["bytes=90000-"]
+    assert server.requested == ["bytes=90000-"]
 
 
 def test_a_server_without_ranges_starts_afresh(online, clips, server):
     server.ranges, server.cuts = False, [50_000]
     archive.fetch(online, Path("target"), None)
     assert contents(Path("target")) == clips
-    assert server.asked == [None, "bytes=50000-"]
+    assert server.requested == [None, "bytes=50000-"]
 
 
 @pytest.mark.parametrize("length", [None, "wrong"])
@@ -254,24 +233,24 @@ def test_a_missing_or_wrong_length_does_no_harm(online, clips, server, length, r
 
 
 def test_leftovers_longer_than_the_file_are_dropped(online, clips, server):
-    save(Path(), {str(PART): b"PK" + bytes(len(server.data))})
+    write_files(Path(), {str(PART): b"PK" + bytes(len(server.data))})
     archive.fetch(online, Path("target"), None)
     assert contents(Path("target")) == clips
-    assert server.asked == [f"bytes={len(server.data) + 2}-", None]
+    assert server.requested == [f"bytes={len(server.data) + 2}-", None]
 
 
-def test_a_dropping_connection_that_brings_a_little_each_time_is_no_failure(online, clips, server):
+def test_a_connection_that_drops_but_makes_progress_is_no_failure(online, clips, server):
     server.cuts = [10_000] * (archive.ATTEMPTS + 3)
     archive.fetch(online, Path("target"), None)
     assert contents(Path("target")) == clips
 
 
-def test_a_connection_that_brings_nothing_new_ends_and_keeps_what_came(online, server):
+def test_a_connection_without_progress_is_given_up_and_what_arrived_is_kept(online, server):
     server.cuts = [10_000] + [0] * 20
     with pytest.raises(InputError, match=f"the connection broke off\nwhat has arrived is kept in {PART}"):
         archive.fetch(online, Path("target"), None)
     assert PART.read_bytes() == server.data[:10_000]
-    assert len(server.asked) == archive.ATTEMPTS
+    assert len(server.requested) == archive.ATTEMPTS
 
 
 def test_a_silent_server_times_out(online, server, monkeypatch):
@@ -286,11 +265,11 @@ def test_a_refusal_ends_at_once_and_an_overload_does_not(online, server):
     server.status = 404
     with pytest.raises(InputError, match="the server answers 404 Not Found"):
         archive.fetch(online, Path("target"), None)
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
     server.status = 503
     with pytest.raises(InputError, match="the server answers 503 Service Unavailable"):
         archive.fetch(online, Path("target"), None)
-    assert len(server.asked) == 1 + archive.ATTEMPTS
+    assert len(server.requested) == 1 + archive.ATTEMPTS
 
 
 def test_a_login_page_is_not_taken_for_the_corpus(online, server):
@@ -307,7 +286,7 @@ def test_no_network_says_what_to_fetch_and_where_to_put_it(source):
         assert part in str(error.value)
 
 
-def test_a_full_disk_is_said_and_what_came_is_kept(source, monkeypatch):
+def test_a_full_disk_is_reported_and_what_arrived_is_kept(source, monkeypatch):
     def full(_, part):
         part.write_bytes(b"PK came")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -319,7 +298,7 @@ def test_a_full_disk_is_said_and_what_came_is_kept(source, monkeypatch):
 
 
 def test_a_damaged_download_says_how_to_get_a_fresh_one(online, clips):
-    pack(Path("data/downloads/tiny.zip"), clips | {"wav/one.wav": b"edited"})
+    zip_files(Path("data/downloads/tiny.zip"), clips | {"wav/one.wav": b"edited"})
     with pytest.raises(InputError, match="delete it and run the same command again to download it afresh"):
         archive.fetch(online, Path("target"), None)
 
@@ -333,7 +312,7 @@ def select(monkeypatch, selected):
 
 def test_a_corpus_that_is_not_selected_leaves_an_empty_folder(monkeypatch):
     select(monkeypatch, False)
-    save(Path("data/corpora/emodb"), {"wav/old.wav": b""})
+    write_files(Path("data/corpora/emodb"), {"wav/old.wav": b""})
     download.main("emodb")
     assert [*Path("data/corpora").rglob("*")] == [Path("data/corpora/emodb")]
 
@@ -341,7 +320,7 @@ def test_a_corpus_that_is_not_selected_leaves_an_empty_folder(monkeypatch):
 def test_a_failed_download_leaves_the_earlier_corpus(monkeypatch):
     select(monkeypatch, True)
     monkeypatch.setenv("SER_MIRROR", "nowhere")
-    save(Path("data/corpora/emodb"), {"wav/old.wav": b"old"})
+    write_files(Path("data/corpora/emodb"), {"wav/old.wav": b"old"})
     with pytest.raises(InputError, match="SER_MIRROR=nowhere"):
         download.main("emodb")
     assert contents(Path("data/corpora")) == {"emodb/wav/old.wav": b"old"}
@@ -357,29 +336,7 @@ def test_a_disk_that_fills_while_unpacking_leaves_the_download(online, server, m
     assert Path("data/downloads/tiny.zip").read_bytes() == server.data
 
 
-@pytest.mark.parametrize("corpus", [emodb, ravdess])
-def test_real_clips_from_a_folder_and_from_the_popular_copies(mirror, corpus):
-    """EmoDB with its files at the top, RAVDESS with every file twice; ten speakers and one actor of them."""
-    listed = corpus.SOURCE.digests()
-    name = corpus.SOURCE.name
-    wanted = [path for path in listed if path.parent.name in ("wav", "Actor_01")]
-    short = Path("short.sha256")
-    short.write_text("".join(f"{listed[path]}  {path}\n" for path in wanted))
-    source = archive.Source(name, corpus.SOURCE.url, short)
-    inner = "audio_speech_actors_01-24/" if name == "ravdess" else ""
-    files = {path.as_posix(): (mirror / name / path).read_bytes() for path in wanted}
-    if inner:
-        files |= {inner + path: data for path, data in files.items()}
-    else:
-        files = {Path(path).name: data for path, data in files.items()}
-    pack(Path(f"popular/{name}.zip"), files)
-    archive.fetch(source, Path("from_folder"), mirror)
-    archive.fetch(source, Path("from_zip"), Path("popular"))
-    assert contents(Path("from_zip")) == contents(Path("from_folder"))
-    assert {*contents(Path("from_zip"))} == {path.as_posix() for path in wanted}
-
-
-def test_the_lists_are_whole():
+def test_the_lists_of_checksums_are_complete():
     assert len(emodb.SOURCE.digests()) == 535
     assert len(ravdess.SOURCE.digests()) == 1440
     for corpus in (emodb, ravdess):

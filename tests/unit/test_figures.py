@@ -1,3 +1,5 @@
+"""The figures: what they show, and that equal ones have equal bytes."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,7 +8,7 @@ from ser.evaluation.statistics import compare_arms
 from ser.reporting import figures
 
 EMOTIONS = ["anger", "boredom", "neutral"]
-ARMS = ["baseline", "masked", "diffusion", "vae"]
+ARMS = ["baseline", "masked", "augmented", "vae"]
 
 
 def comparison(arms=ARMS, corpora=("emodb", "ravdess"), speakers=3):
@@ -48,10 +50,12 @@ def points(emotions=6, speakers=34, count=120):
     rng = np.random.default_rng(0)
     tables = []
     for kind in ("training", "held-out", "synthetic"):
-        some = {"kind": kind, "emotion": [f"emotion {number % emotions}" for number in range(count)]}
-        some["speaker"] = "" if kind == "synthetic" else [f"speaker-{number % speakers:02}" for number in range(count)]
+        columns = {"kind": kind, "emotion": [f"emotion {number % emotions}" for number in range(count)]}
+        columns["speaker"] = (
+            "" if kind == "synthetic" else [f"speaker-{number % speakers:02}" for number in range(count)]
+        )
         positions = pd.DataFrame(rng.normal(size=(count, 4)), columns=["pca_1", "pca_2", "tsne_1", "tsne_2"])
-        tables.append(positions.assign(**some))
+        tables.append(positions.assign(**columns))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -1,149 +1,132 @@
+import shutil
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
+import yaml
 
 from ser.core import fold_jobs
 from ser.core.errors import InputError
-from ser.core.params import Section
-from ser.data.splits import Fold
+from ser.core.fold import Fold
+from ser.core.params import Config
 
 
-class Settings(Section):
+class TrainingConfig(Config):
     rate: float
 
 
-SETTINGS = [Settings(rate=0.1), 0, ["anger", "neutral"]]
 FOLDS = [Fold(0, number, train=["a"], validation=["b"], test=["c"]) for number in range(3)]
 FILES = ["data/catalogue.csv", "data/mels.npy"]
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for path in [
-        *FILES,
-        "ser/training.py",
-        "ser/generators/diffusion.py",
-        "stages/fit.py",
-        "requirements.txt",
-    ]:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(path)
-
-
-def work(done, failing=None, error=RuntimeError):
-    """Work that notes in `done` the folds it does, and fails half-way through fold `failing`."""
-
-    def run(fold, folder):
-        done.append(fold.fold)
-        (folder / "first").write_text(fold.name)
-        if fold.fold == failing:
-            raise error
-        (folder / "second").write_text(fold.name)
-
-    return run
+PARAMS = {"training": {"rate": 0.1}, "seed": 0, "emotions": ["anger", "neutral"], "export": {"arm": "baseline"}}
+CODE = {
+    "stages/fit.py": "from ser.core import stage\nfrom ser.training import loop",
+    "ser/core/stage.py": "",
+    "ser/training/loop.py": "import torch",
+    "ser/generators/diffusion.py": "def fit():\n    from ser.generators import denoiser",
+    "ser/generators/denoiser.py": "",
+    "ser/generators/vae.py": "",
+    "ser/reporting/figures.py": "import matplotlib",
+}
 
 
 class Stop(Exception):
     """Raised while the outputs are gathered."""
 
 
-def finish(run, settings=SETTINGS, folds=FOLDS, stop=False):
-    """Run the units and return what was gathered from their folders; with `stop`, fail before that."""
-    gathered = []
+class ToyJob(fold_jobs.FoldJob):
+    """Notes in `done` the folds that it does, and fails half-way through fold `failing`, or with `stop` at the end."""
 
-    def gather(folders):
-        if stop:
+    folds = FOLDS
+
+    def __init__(self, folds=FOLDS, failing=None, error=RuntimeError, stop=False):
+        super().__init__("baseline")
+        self.training = self.read("training", TrainingConfig)
+        self.seed = self.read("seed", int)
+        self.emotions = self.read("emotions", list[str])
+        self.inputs += FILES
+        self.modules += ["stages.fit", "ser.generators.diffusion"]
+        self.folds, self.failing, self.error, self.stop = folds, failing, error, stop
+        self.done, self.gathered = [], []
+
+    def run(self, fold, folder):
+        self.done.append(fold.fold)
+        (folder / "first").write_text(fold.name)
+        if fold.fold == self.failing:
+            raise self.error
+        (folder / "second").write_text(fold.name)
+
+    def gather(self, folders):
+        if self.stop:
             raise Stop
-        gathered.extend((folder.name, (folder / "second").read_text()) for folder in folders)
+        self.gathered = [(folder.name, (folder / "second").read_text()) for folder in folders]
 
-    if stop:
-        with pytest.raises(Stop):
-            fold_jobs.run("baseline", folds, run, settings, FILES, gather)
-    else:
-        fold_jobs.run("baseline", folds, run, settings, FILES, gather)
-    return gathered
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    """A project of little code in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump(PARAMS))
+    for path, text in {**dict.fromkeys([*FILES, "requirements.txt"], "text"), **CODE}.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+
+
+def finish(job=None):
+    """Run a job to its end."""
+    job = job or ToyJob()
+    fold_jobs.run(job)
+    return job
+
+
+def stop_before_the_end(**options):
+    """Run a job whose folds are all finished, but not gathered."""
+    with pytest.raises(Stop):
+        fold_jobs.run(ToyJob(stop=True, **options))
+
+
+def place():
+    """The folder of finished folds."""
+    return fold_jobs.ROOT / "baseline" / ToyJob().fingerprint()
 
 
 ALL = [("0-0", "0-0"), ("0-1", "0-1"), ("0-2", "0-2")]
 
 
 def test_every_fold_is_gathered_in_order():
-    assert finish(work(done := [])) == ALL
-    assert done == [0, 1, 2]
+    job = finish()
+    assert job.gathered == ALL
+    assert job.done == [0, 1, 2]
 
 
-def test_finished_units_are_not_done_again():
-    finish(work([]), stop=True)
-    assert finish(work(done := [])) == ALL
-    assert done == []
+def test_finished_folds_are_not_done_again():
+    stop_before_the_end()
+    job = finish()
+    assert job.gathered == ALL
+    assert job.done == []
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_a_stop_half_way_keeps_what_is_finished_and_nothing_else(error):
+    stopped = ToyJob(failing=1, error=error)
     with pytest.raises(error):
-        finish(work(done := [], failing=1, error=error))
-    assert done == [0, 1]
-    place = fold_jobs.ROOT / "baseline" / fold_jobs.fingerprint(SETTINGS, FILES)
-    assert [folder.name for folder in place.iterdir() if folder.is_dir()] == ["0-0"]
-    assert finish(work(done := [])) == ALL
-    assert done == [1, 2]
+        fold_jobs.run(stopped)
+    assert stopped.done == [0, 1]
+    assert [folder.name for folder in place().iterdir() if folder.is_dir()] == ["0-0"]
+    job = finish()
+    assert job.gathered == ALL
+    assert job.done == [1, 2]
 
 
 def test_what_a_killed_process_left_is_not_taken_for_finished():
-    place = fold_jobs.ROOT / "baseline" / fold_jobs.fingerprint(SETTINGS, FILES)
-    (place / ".0-0.part").mkdir(parents=True)
-    finish(work(done := []))
-    assert done == [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda: [Settings(rate=0.2), *SETTINGS[1:]],
-        lambda: [SETTINGS[0], 1, SETTINGS[2]],
-        lambda: [*SETTINGS[:2], ["neutral", "anger"]],
-        lambda: Path(FILES[0]).write_text("other clips") and SETTINGS,
-        lambda: Path(FILES[1]).write_text("other mels") and SETTINGS,
-        lambda: Path("ser/training.py").write_text("other code") and SETTINGS,
-        lambda: Path("ser/generators/diffusion.py").write_text("other code") and SETTINGS,
-        lambda: Path("ser/more.py").write_text("new code") and SETTINGS,
-        lambda: Path("stages/fit.py").write_text("other code") and SETTINGS,
-        lambda: Path("requirements.txt").write_text("other versions") and SETTINGS,
-    ],
-    ids=[
-        "settings",
-        "seed",
-        "emotions",
-        "first file",
-        "second file",
-        "code",
-        "generator",
-        "new code",
-        "stage",
-        "versions",
-    ],
-)
-def test_anything_else_it_is_made_from_means_doing_it_again(change):
-    before = fold_jobs.fingerprint(SETTINGS, FILES)
-    finish(work([]), stop=True)
-    settings = change()
-    assert fold_jobs.fingerprint(settings, FILES) != before
-    finish(work(done := []), settings)
-    assert done == [0, 1, 2]
-
-
-def test_what_it_is_not_made_from_does_not_matter():
-    before = fold_jobs.fingerprint(SETTINGS, FILES)
-    Path("README.md").write_text("new")
-    Path("ser/notes.txt").write_text("new")
-    assert fold_jobs.fingerprint([Settings(rate=0.1), 0, ["anger", "neutral"]], FILES) == before
+    (place() / ".0-0.part").mkdir(parents=True)
+    assert finish().done == [0, 1, 2]
 
 
 def test_a_missing_input_says_what_to_do():
     Path(FILES[1]).unlink()
     with pytest.raises(InputError, match=rf"^{FILES[1]} is missing; run `dvc repro` to make it, or `dvc pull`"):
-        finish(work([]))
+        finish()
 
 
 def test_a_removal_that_fails_half_way_does_not_leave_what_looks_finished(monkeypatch):
@@ -154,23 +137,130 @@ def test_a_removal_that_fails_half_way_does_not_leave_what_looks_finished(monkey
     with monkeypatch.context() as patched:
         patched.setattr("shutil.rmtree", fails)
         with pytest.raises(MemoryError):
-            finish(work([]))
-    assert finish(work(done := [])) == ALL
-    assert done == [0, 1, 2]
+            finish()
+    job = finish()
+    assert job.gathered == ALL
+    assert job.done == [0, 1, 2]
     assert list(fold_jobs.ROOT.iterdir()) == []
 
 
 def test_folds_may_be_added_later(capsys):
-    finish(work([]), folds=FOLDS[:1], stop=True)
+    stop_before_the_end(folds=FOLDS[:1])
     assert capsys.readouterr().out == ""
-    finish(work(done := []))
-    assert done == [1, 2]
+    assert finish().done == [1, 2]
     assert capsys.readouterr().out == "baseline: going on, 1 of 3 folds were finished before\n"
 
 
-def test_once_gathered_the_units_of_that_name_alone_are_removed():
+def test_once_gathered_the_folds_of_that_name_alone_are_removed():
     (fold_jobs.ROOT / "masked" / "0123456789abcdef").mkdir(parents=True)
-    finish(work([]))
+    finish()
     assert [path.name for path in fold_jobs.ROOT.iterdir()] == ["masked"]
-    finish(work(done := []))
-    assert done == [0, 1, 2]
+    assert finish().done == [0, 1, 2]
+
+
+# What the result depends on
+
+
+def set_params(**change):
+    Path("params.yaml").write_text(yaml.safe_dump(PARAMS | change))
+
+
+def append(path, text="# changed"):
+    with Path(path).open("a") as file:
+        file.write(f"\n{text}\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: set_params(training={"rate": 0.2}),
+        lambda: set_params(seed=1),
+        lambda: set_params(emotions=["neutral", "anger"]),
+        lambda: append(FILES[0]),
+        lambda: append(FILES[1]),
+        lambda: append("stages/fit.py"),
+        lambda: append("ser/core/stage.py"),
+        lambda: append("ser/training/loop.py"),
+        lambda: append("ser/training/loop.py", "from ser.generators import vae"),
+        lambda: append("ser/generators/diffusion.py"),
+        lambda: append("ser/generators/denoiser.py"),
+        lambda: append("requirements.txt"),
+    ],
+    ids=[
+        "config",
+        "seed",
+        "emotions",
+        "first file",
+        "second file",
+        "stage",
+        "imported submodule",
+        "other imported submodule",
+        "new import",
+        "chosen module",
+        "what the chosen module imports in a function",
+        "versions",
+    ],
+)
+def test_a_change_of_what_it_is_made_from_means_doing_it_again(change):
+    before = ToyJob().fingerprint()
+    stop_before_the_end()
+    change()
+    assert ToyJob().fingerprint() != before
+    assert finish().done == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: set_params(export={"arm": "masked"}),
+        lambda: set_params(study={"arms": []}),
+        lambda: append("README.md"),
+        lambda: append("data/other.csv"),
+        lambda: append("ser/notes.txt"),
+        lambda: append("ser/more.py"),
+        lambda: append("ser/generators/vae.py"),
+        lambda: append("ser/reporting/figures.py"),
+        lambda: append("stages/gallery.py"),
+    ],
+    ids=[
+        "params that are not read",
+        "new params",
+        "text",
+        "other data",
+        "no code",
+        "new code",
+        "another generator",
+        "a plot",
+        "another stage",
+    ],
+)
+def test_a_change_of_anything_else_keeps_the_finished_folds(change):
+    before = ToyJob().fingerprint()
+    stop_before_the_end()
+    change()
+    assert ToyJob().fingerprint() == before
+    assert finish().done == []
+
+
+def test_the_choice_of_a_module_matters():
+    job, other = ToyJob(), ToyJob()
+    other.modules[-1] = "ser.generators.vae"
+    assert job.fingerprint() != other.fingerprint()
+
+
+def test_the_order_of_reading_and_the_place_of_the_project_do_not_matter(tmp_path, monkeypatch):
+    job = ToyJob()
+    before = job.fingerprint()
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    job.params = dict(reversed(job.params.items()))
+    assert job.fingerprint() == before
+
+
+def test_the_module_of_a_job_is_that_of_its_stage_when_it_is_run_as_a_program(monkeypatch):
+    assert ToyJob().modules[0] == __name__
+    program = ModuleType("__main__")
+    program.__spec__ = SimpleNamespace(name="stages.fit")
+    monkeypatch.setitem(sys.modules, "__main__", program)
+    monkeypatch.setattr(ToyJob, "__module__", "__main__")
+    assert ToyJob().modules[0] == "stages.fit"

@@ -1,4 +1,4 @@
-"""Your own recordings: what a good folder becomes, and what is said of a bad one."""
+"""Your own recordings: what a good folder becomes, and how a bad one is refused."""
 
 from pathlib import Path
 
@@ -57,14 +57,14 @@ def test_a_corpus_that_is_not_selected_is_an_empty_folder(monkeypatch):
     "lines, message",
     [
         (["anna/one.wav,anna,anger"], "recordings/ben/two.wav is not in clips.csv"),
-        (["anna/one.wav,anna,anger", "ben/two.wav,ben,anger", "c.wav,c,anger"], "recordings/c.wav is not there"),
+        (["anna/one.wav,anna,anger", "ben/two.wav,ben,anger", "c.wav,c,anger"], "recordings/c.wav does not exist"),
         (["anna/one.wav,anna,angry"], "line 2: emotion 'angry'; known are anger, "),
         (["anna/one.wav,,anger"], "line 2: no speaker"),
         (["../one.wav,anna,anger"], "line 2: '../one.wav' is not a wav file inside the folder"),
         (["/etc/one.wav,anna,anger"], "line 2: '/etc/one.wav' is not a wav file inside the folder"),
         (["one.mp3,anna,anger"], "line 2: 'one.mp3' is not a wav file inside the folder"),
-        (["anna/one.wav,anna,anger"] * 2, "anna/one.wav is there twice"),
-        (["anna/one.wav,anna,anger", "anna-one.wav,anna,anger"], "anna-one.wav is there twice"),
+        (["anna/one.wav,anna,anger"] * 2, "anna/one.wav is listed twice"),
+        (["anna/one.wav,anna,anger", "anna-one.wav,anna,anger"], "anna-one.wav is listed twice"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_left(lines, message):
@@ -78,7 +78,7 @@ def test_what_is_wrong_is_named_and_nothing_is_left(lines, message):
 @pytest.mark.parametrize(
     "text, message",
     [
-        (None, "recordings/clips.csv is missing; it has a line a clip: file,speaker,emotion"),
+        (None, "recordings/clips.csv is missing; it has one line per clip: file,speaker,emotion"),
         (b"", "not a CSV table in UTF-8"),
         (b"file,speaker,emotion\n\xff\xfe", "not a CSV table in UTF-8"),
         (b"file,speaker\n", "column emotion is missing"),

@@ -28,10 +28,43 @@ def loaded(modules, watched):
 
 
 def test_training_needs_neither_audio_libraries_nor_dvc():
-    """A machine that only trains has PyTorch and the packed mels; and starting a stage stays quick."""
+    """A machine that only trains needs PyTorch and the mel store; and stages start quickly."""
     assert loaded([*(f"ser.{name}" for name in TRAINING), "stages.export"], UNNEEDED) == []
 
 
 @pytest.mark.parametrize("stage", ["download", "catalogue", "cache_mels", "split", "compare"])
 def test_stages_without_networks_start_without_their_libraries(stage):
     assert loaded([f"stages.{stage}"], ["torch", "librosa", "numba", "sklearn", "diffusers"]) == []
+
+
+LAYERS = ["core", "data", "audio", "corpora", "models", "generators", "training", "evaluation", "reporting"]
+
+
+def imports(path):
+    """Every module, and every name in a module, that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_a_package_imports_from_the_packages_below_it_alone(package):
+    below = LAYERS[: LAYERS.index(package) + 1]
+    for path in (ROOT / "ser" / package).rglob("*.py"):
+        for name in imports(path):
+            if name.startswith("ser."):
+                assert name.split(".")[1] in below, f"{path} imports {name}"
+
+
+def test_every_package_has_its_layer():
+    assert {path.parent.name for path in (ROOT / "ser").glob("*/__init__.py")} == set(LAYERS)
+
+
+def test_no_test_imports_another_one():
+    for path in (ROOT / "tests").rglob("*.py"):
+        for name in imports(path):
+            if name.startswith("tests."):
+                module = name.split(".")[1:]
+                assert not any(part == "conftest" or part.startswith("test_") for part in module), f"{path}: {name}"

@@ -13,12 +13,13 @@ LENGTHS = {"x/a": 5, "x/b": 1, "x/c": 12}
 
 
 def spectra(seed=0):
+    """Mels [4, frames] of three clips."""
     rng = np.random.default_rng(seed)
-    return {clip: rng.uniform(-80, 0, (length, 4)).astype(np.float16) for clip, length in LENGTHS.items()}
+    return {clip: rng.uniform(-80, 0, (length, 4)).astype(np.float16).T for clip, length in LENGTHS.items()}
 
 
-def rows(clips, **facts):
-    return [({"clip": clip, **facts}, frames) for clip, frames in clips.items()]
+def rows(mels, **facts):
+    return [({"clip": clip, **facts}, mel) for clip, mel in mels.items()]
 
 
 @pytest.fixture
@@ -28,21 +29,21 @@ def folder(tmp_path):
 
 
 def test_what_is_written_is_read_again(folder):
-    pack = mel_store.read(folder)
-    assert list(pack.index.columns) == ["clip", "start", "frames", "emotion", "fold"]
-    assert list(pack.index["clip"]) == list(LENGTHS)
-    assert list(pack.index.start) == [0, 5, 6]
-    assert list(pack.index.frames) == [5, 1, 12]
-    assert set(pack.index.emotion) == {"anger"} and set(pack.index.fold) == {3}
-    for clip, frames in spectra().items():
-        assert pack.clip(clip).dtype == np.float32
-        np.testing.assert_array_equal(pack.clip(clip), frames.T)
+    store = mel_store.read(folder)
+    assert list(store.index.columns) == ["clip", "start", "frames", "emotion", "fold"]
+    assert list(store.index["clip"]) == list(LENGTHS)
+    assert list(store.index.start) == [0, 5, 6]
+    assert list(store.index.frames) == [5, 1, 12]
+    assert set(store.index.emotion) == {"anger"} and set(store.index.fold) == {3}
+    for clip, mel in spectra().items():
+        assert store.clip(clip).dtype == np.float32
+        np.testing.assert_array_equal(store.clip(clip), mel)
 
 
-def test_numpy_reads_the_frames(folder):
+def test_numpy_reads_the_frames_one_after_the_other(folder):
     frames = np.load(folder / "frames.npy")
     assert frames.dtype == np.float16
-    np.testing.assert_array_equal(frames, np.concatenate(list(spectra().values())))
+    np.testing.assert_array_equal(frames, np.concatenate(list(spectra().values()), axis=1).T)
 
 
 def test_reading_maps_the_frames_and_loads_none(folder):
@@ -52,7 +53,7 @@ def test_reading_maps_the_frames_and_loads_none(folder):
 def test_writing_holds_one_clip_at_a_time(tmp_path):
     def clips():
         for number in range(60):
-            yield {"clip": f"x/{number}"}, np.full((500, 80), -number, np.float32)  # 160 kB
+            yield {"clip": f"x/{number}"}, np.full((80, 500), -number, np.float32)  # 160 kB
 
     tracemalloc.start()
     mel_store.write(tmp_path / "mels", clips())
@@ -63,19 +64,19 @@ def test_writing_holds_one_clip_at_a_time(tmp_path):
     assert mel_store.read(tmp_path / "mels").clip("x/59").max() == -59
 
 
-def test_packs_are_joined_in_order(tmp_path):
-    first, second = spectra(), {f"y/{clip}": frames for clip, frames in spectra(1).items()}
+def test_stores_are_joined_in_order(tmp_path):
+    first, second = spectra(), {f"y/{clip}": mel for clip, mel in spectra(1).items()}
     mel_store.write(tmp_path / "1", rows(first, fold=0))
     mel_store.write(tmp_path / "2", rows(second, fold=1))
     mel_store.join(tmp_path / "both", [tmp_path / "1", tmp_path / "2"])
-    pack = mel_store.read(tmp_path / "both")
-    assert list(pack.index["clip"]) == [*first, *second]
-    assert list(pack.index.fold) == [0] * 3 + [1] * 3
-    for clip, frames in (first | second).items():
-        np.testing.assert_array_equal(pack.clip(clip), frames.T)
+    store = mel_store.read(tmp_path / "both")
+    assert list(store.index["clip"]) == [*first, *second]
+    assert list(store.index.fold) == [0] * 3 + [1] * 3
+    for clip, mel in (first | second).items():
+        np.testing.assert_array_equal(store.clip(clip), mel)
 
 
-def test_packs_that_share_a_clip_are_refused_once_joined(folder, tmp_path):
+def test_stores_that_share_a_clip_are_refused_once_joined(folder, tmp_path):
     mel_store.join(tmp_path / "both", [folder, folder])
     with pytest.raises(InputError, match=r"both: frames.npy and index.csv do not belong together"):
         mel_store.read(tmp_path / "both")
@@ -87,7 +88,7 @@ def test_the_same_clips_give_the_same_bytes(folder, tmp_path):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_a_half_written_pack_is_never_seen(tmp_path):
+def test_a_half_written_store_is_never_seen(tmp_path):
     def clips():
         yield from rows(spectra())
         assert not (tmp_path / "mels").exists()
@@ -98,9 +99,9 @@ def test_a_half_written_pack_is_never_seen(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failure_leaves_the_earlier_pack(folder):
+def test_a_failure_leaves_the_earlier_store(folder):
     def clips():
-        yield {"clip": "x/a"}, np.zeros((3, 4))
+        yield {"clip": "x/a"}, np.zeros((4, 3))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -109,13 +110,13 @@ def test_a_failure_leaves_the_earlier_pack(folder):
     assert list(mel_store.read(folder).index["clip"]) == list(LENGTHS)
 
 
-def test_a_later_pack_replaces_the_earlier_one(folder):
-    mel_store.write(folder, [({"clip": "x/z"}, np.zeros((2, 4)))])
+def test_a_later_store_replaces_the_earlier_one(folder):
+    mel_store.write(folder, [({"clip": "x/z"}, np.zeros((4, 2)))])
     assert list(mel_store.read(folder).index["clip"]) == ["x/z"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_as_such(tmp_path, monkeypatch):
     mkdir = Path.mkdir
 
     def full(path, **options):
@@ -126,7 +127,7 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "mkdir", full)
     monkeypatch.setattr(mel_store, "_write_header", lambda *_: None)  # so that the frames are the first to fail
     with pytest.raises(OSError) as error:
-        mel_store.write(tmp_path / "mels", [({"clip": "x/a"}, np.zeros((1000, 80)))])
+        mel_store.write(tmp_path / "mels", [({"clip": "x/a"}, np.zeros((80, 1000)))])
     assert error.value.errno == errno.ENOSPC
 
 
@@ -196,12 +197,12 @@ def truncate(path, size):
         "empty frames",
     ],
 )
-def test_an_unreadable_pack_says_what_to_do(folder, change):
+def test_an_unreadable_store_says_what_to_do(folder, change):
     change(folder)
-    with pytest.raises(InputError, match=f"^{folder}: not a readable pack of mels .*; run `dvc repro` or `dvc pull`"):
+    with pytest.raises(InputError, match=f"^{folder}: not a readable mel store .*; run `dvc repro` or `dvc pull`"):
         mel_store.read(folder)
 
 
-def test_a_missing_pack_says_what_to_do(tmp_path):
-    with pytest.raises(InputError, match="gone: not a readable pack of mels"):
+def test_a_missing_store_says_what_to_do(tmp_path):
+    with pytest.raises(InputError, match="gone: not a readable mel store"):
         mel_store.read(tmp_path / "gone")

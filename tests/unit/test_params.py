@@ -1,3 +1,5 @@
+"""Reading params.yaml: types, and messages that name the key."""
+
 from pathlib import Path
 
 import pytest
@@ -5,14 +7,14 @@ from pydantic import Field
 
 from ser.core import params
 from ser.core.errors import InputError
-from ser.core.params import Section
+from ser.core.params import Config
 
 
-class Inner(Section):
+class Inner(Config):
     rate: float = Field(gt=0)
 
 
-class Outer(Section):
+class Outer(Config):
     name: str
     count: int
     share: float
@@ -23,7 +25,7 @@ class Outer(Section):
 
 GOOD = """
 audio:
-  name: some
+  name: speech
   count: 3
   share: 0.5
   flag: true
@@ -43,7 +45,7 @@ def write(tmp_path, monkeypatch):
 
 def test_a_section_is_read_as_its_type(write):
     write(GOOD)
-    expected = Outer(name="some", count=3, share=0.5, flag=True, inner=Inner(rate=1.0), sizes=[1, 2])
+    expected = Outer(name="speech", count=3, share=0.5, flag=True, inner=Inner(rate=1.0), sizes=[1, 2])
     assert params.read("audio", Outer) == expected
     assert params.read("audio.inner.rate", float) == 1.0
     assert params.read("audio.sizes", list[int]) == [1, 2]
@@ -74,7 +76,7 @@ def test_settings_cannot_be_changed(write):
         ("share: 0.5", "share: '0.5'", "key `audio.share`: Input should be a valid number, found '0.5'"),
         ("share: 0.5", "share: 1e-4", "key `audio.share`: .* found '1e-4' .write 0.0001, not 1e-4"),
         ("flag: true", "flag: 1", "key `audio.flag`: Input should be a valid boolean, found 1"),
-        ("name: some", "name: 1", "key `audio.name`: Input should be a valid string, found 1"),
+        ("name: speech", "name: 1", "key `audio.name`: Input should be a valid string, found 1"),
         ("rate: 1", "rate: 0", "key `audio.inner.rate`: Input should be greater than 0, found 0"),
         ("rate: 1", "rate: .nan", "key `audio.inner.rate`: .*, found nan"),
         ("- 2", "- two", "key `audio.sizes.1`: Input should be a valid integer, found 'two'"),

@@ -1,14 +1,17 @@
+"""The metrics of synthetic clips, on sets whose truth is known."""
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
 
+from ser.core.rng import make_rng
 from ser.data.clips import Clips
 from ser.evaluation import sample_metrics
 
 
 def gaussian(mean, scale, count=4000, width=6, seed=0):
-    return mean + scale * torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+    return mean + scale * torch.randn(count, width, generator=make_rng(seed))
 
 
 def test_a_set_is_at_no_distance_from_itself():
@@ -82,20 +85,20 @@ def test_neighbourhoods_on_a_line():
 
 def test_a_set_covers_itself():
     embeddings = gaussian(0, 1, 100)
-    found = sample_metrics.neighbourhoods(embeddings, embeddings)
-    assert (found["precision"], found["recall"], found["coverage"]) == (1, 1, 1)
-    assert found["density"] > 1
+    result = sample_metrics.neighbourhoods(embeddings, embeddings)
+    assert (result["precision"], result["recall"], result["coverage"]) == (1, 1, 1)
+    assert result["density"] > 1
 
 
 def test_sets_of_the_same_kind_cover_each_other():
-    found = sample_metrics.neighbourhoods(gaussian(0, 1, 500), gaussian(0, 1, 500, seed=1))
-    assert min(found["precision"], found["recall"], found["coverage"]) > 0.85
-    assert found["density"] == pytest.approx(1, abs=0.15)
+    result = sample_metrics.neighbourhoods(gaussian(0, 1, 500), gaussian(0, 1, 500, seed=1))
+    assert min(result["precision"], result["recall"], result["coverage"]) > 0.85
+    assert result["density"] == pytest.approx(1, abs=0.15)
 
 
 def test_a_set_elsewhere_covers_nothing():
-    found = sample_metrics.neighbourhoods(gaussian(50, 1, 100), gaussian(0, 1, 100, seed=1))
-    assert found == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
+    result = sample_metrics.neighbourhoods(gaussian(50, 1, 100), gaussian(0, 1, 100, seed=1))
+    assert result == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
 
 
 def test_after_mode_collapse_precision_stays_while_recall_and_coverage_fall():
@@ -112,48 +115,46 @@ def test_after_mode_collapse_precision_stays_while_recall_and_coverage_fall():
 
 
 def clips(count, seed, frames=(20, 60)):
-    """Clips of smooth random spectra, 8 mels; their Normaliser."""
+    """Clips of smooth random spectra, 8 bands; their Normaliser."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(*frames, count)
     spectra = [gaussian_filter1d(rng.normal(-40, 30, (length, 8)), 2, axis=0) for length in lengths]
     start = torch.as_tensor(np.cumsum(lengths) - lengths)
-    whole = Clips(
-        torch.as_tensor(np.concatenate(spectra)).half(), start, torch.as_tensor(lengths), torch.zeros(count).long()
-    )
-    return whole, whole.normaliser()
+    labels = torch.zeros(count, dtype=torch.long)
+    smooth = Clips(torch.as_tensor(np.concatenate(spectra)).half(), start, torch.as_tensor(lengths), labels)
+    return smooth, smooth.normaliser()
 
 
-def crops(some, normalise, seed, frames=40):
-    draws = torch.Generator().manual_seed(seed)
-    return normalise(some.random_crops(torch.arange(len(some)), frames, draws))
+def crops(source, normaliser, seed, frames=40):
+    return normaliser(source.random_crops(torch.arange(len(source)), frames, make_rng(seed)))
 
 
 def test_planted_copies_are_found_wherever_they_were_cut_and_nothing_else():
-    training, normalise = clips(80, seed=0)
-    held_out = sample_metrics.nearest_two(crops(clips(80, seed=1)[0], normalise, seed=2), training, normalise)
-    honest = crops(clips(60, seed=3)[0], normalise, seed=4)
-    copies = crops(training, normalise, seed=5)[:20] + 0.1 * torch.randn(20, 1, 8, 40, generator=torch.manual_seed(0))
-    near = sample_metrics.nearest_two(torch.cat([honest, copies]), training, normalise)
-    found = sample_metrics.memorisation(near, held_out)
-    assert found["copied"] == pytest.approx(20 / 80, abs=0.04)
-    assert (near[60:, 0] < 0.5 * near[60:, 1]).all()
+    training, normaliser = clips(80, seed=0)
+    held_out = sample_metrics.nearest_two(crops(clips(80, seed=1)[0], normaliser, seed=2), training, normaliser)
+    honest = crops(clips(60, seed=3)[0], normaliser, seed=4)
+    copies = crops(training, normaliser, seed=5)[:20] + 0.1 * torch.randn(20, 1, 8, 40, generator=torch.manual_seed(0))
+    distances = sample_metrics.nearest_two(torch.cat([honest, copies]), training, normaliser)
+    result = sample_metrics.memorisation(distances, held_out)
+    assert result["copied"] == pytest.approx(20 / 80, abs=0.04)
+    assert (distances[60:, 0] < 0.5 * distances[60:, 1]).all()
     assert sample_metrics.memorisation(held_out, held_out)["copied"] <= 0.02
 
 
 def test_blur_is_no_copy_although_it_is_near():
-    training, normalise = clips(80, seed=0)
-    held_out = sample_metrics.nearest_two(crops(clips(80, seed=1)[0], normalise, seed=2), training, normalise)
-    blurred = crops(training, normalise, seed=5).mean(0, keepdim=True).expand(30, 1, 8, 40)
-    blur = sample_metrics.memorisation(sample_metrics.nearest_two(blurred, training, normalise), held_out)
+    training, normaliser = clips(80, seed=0)
+    held_out = sample_metrics.nearest_two(crops(clips(80, seed=1)[0], normaliser, seed=2), training, normaliser)
+    blurred = crops(training, normaliser, seed=5).mean(0, keepdim=True).expand(30, 1, 8, 40)
+    blur = sample_metrics.memorisation(sample_metrics.nearest_two(blurred, training, normaliser), held_out)
     usual = sample_metrics.memorisation(held_out, held_out)
     assert blur["distance"] < usual["distance"]
     assert blur["copied"] == 0 and blur["ratio"] >= usual["ratio"]
 
 
 def test_the_distance_is_the_root_mean_square_of_a_cell():
-    training, normalise = clips(2, seed=0, frames=(40, 41))
-    mels = crops(training, normalise, seed=0)
-    near = sample_metrics.nearest_two(mels[:1] + 3, training, normalise)
-    assert near[0, 0] == pytest.approx(3, rel=1e-3)
+    training, normaliser = clips(2, seed=0, frames=(40, 41))
+    mels = crops(training, normaliser, seed=0)
+    distances = sample_metrics.nearest_two(mels[:1] + 3, training, normaliser)
+    assert distances[0, 0] == pytest.approx(3, rel=1e-3)
     expected = (mels[0] + 3 - mels[1]).square().mean().sqrt()
-    assert near[0, 1] == pytest.approx(expected.item(), rel=1e-3)
+    assert distances[0, 1] == pytest.approx(expected.item(), rel=1e-3)

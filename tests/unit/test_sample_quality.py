@@ -1,3 +1,5 @@
+"""The quality of synthetic clips of a fold, on toy clips that are good, noise or copies."""
+
 import json
 from pathlib import Path
 
@@ -8,18 +10,21 @@ import torch
 
 from ser.core import checkpoints, params
 from ser.core.errors import InputError
+from ser.core.optim import ignore
+from ser.core.rng import make_rng
 from ser.data import mel_store
-from ser.data.clips import Clips
+from ser.data.clips import Clips, Normaliser
 from ser.evaluation import sample_quality
-from ser.models.classifier import ClassifierSettings, build_classifier
+from ser.models.classifier import ClassifierConfig, build_classifier
 from ser.training import loop
-from ser.training.augmentation import Masking
-from stages import assess
-from tests.conftest import EMOTIONS
+from ser.training.augmentation import AugmentationConfig
+from stages import sample_quality as sample_quality_stage
+from tests.helpers.constants import EMOTIONS
 
+CPU = torch.device("cpu")
 FOLDER = Path("data/synthetic/dream")
-CLASSIFIER = ClassifierSettings(arch="cnn", pretrained="none", frames=16, resize=None, dropout=0.0)
-TRAINING = loop.Training(
+CLASSIFIER = ClassifierConfig(arch="cnn", pretrained="none", frames=16, resize=None, dropout=0.0)
+TRAINING = loop.TrainingConfig(
     epochs=8,
     ema=0.0,
     mixup=0.0,
@@ -31,32 +36,32 @@ TRAINING = loop.Training(
     patience=8,
     precision="fp32",
 )
-MASKING = Masking(probability=0.0, voice=0.0, tempo=0.0, time=0.1, frequency=0.1, shift=0.1, noise=0.01, scale=0.1)
-SETTINGS = {
+OFF = AugmentationConfig(probability=0.0)
+PARAMS = {
     "emotions": EMOTIONS,
     "split.protocol": "speaker",
     "seed": 0,
     "training.precision": "fp32",
     "classifier": CLASSIFIER.model_dump(),
-    "quality.classifier": CLASSIFIER.model_dump(),
-    "quality.training": TRAINING.model_dump(),
-    "arms.baseline.masking": MASKING.model_dump(),
+    "sample_quality.classifier": CLASSIFIER.model_dump(),
+    "sample_quality.training": TRAINING.model_dump(),
+    "augmentation.baseline": OFF.model_dump(),
 }
 
 
 def spectrum(rng, emotion, frames=16):
-    """Like the real clips of the toy study."""
-    mel = rng.normal(-60, 5, (frames, 8)).clip(-80, 0)
-    mel[:, 2 * EMOTIONS.index(emotion) : 2 * EMOTIONS.index(emotion) + 2] += 30
+    """A mel [8 bands, frames] like those of the toy project."""
+    mel = rng.normal(-60, 5, (frames, 8)).clip(-80, 0).T
+    mel[2 * EMOTIONS.index(emotion) : 2 * EMOTIONS.index(emotion) + 2] += 30
     return mel
 
 
 def noise(rng, emotion):
-    return rng.normal(-50, 15, (16, 8)).clip(-80, 0)
+    return rng.normal(-50, 15, (16, 8)).clip(-80, 0).T
 
 
 def write(folds, draw, count=12):
-    """A pack of `count` synthetic clips an emotion and fold, each drawn by `draw(rng, emotion)`."""
+    """A store of `count` synthetic clips per emotion and fold, each drawn by `draw(rng, emotion)`."""
     rng = np.random.default_rng(9)
     mel_store.write(
         FOLDER,
@@ -67,7 +72,7 @@ def write(folds, draw, count=12):
                     "repeat": fold.repeat,
                     "fold": fold.fold,
                     "emotion": emotion,
-                    "training": fold.training_digest,
+                    "train_digest": fold.train_digest,
                 },
                 draw(rng, emotion),
             )
@@ -80,61 +85,52 @@ def write(folds, draw, count=12):
 
 @pytest.fixture
 def project(toy, monkeypatch):
-    """The toy study with a baseline that was trained on each fold; figures from as few as 7 clips."""
-    monkeypatch.setattr(params, "read", lambda key, kind: params.check(SETTINGS[key], kind, key))
+    """The toy project with a baseline that was trained on each fold; metrics from as few as 7 clips."""
+    monkeypatch.setattr(params, "read", lambda key, kind: params.check(PARAMS[key], kind, key))
     monkeypatch.setattr(sample_quality, "LEAST", 7)
-    tensors, units = {}, {}
+    tensors, folds = {}, {}
     for fold in toy.folds:
-        clips = toy.clips(fold.train, "cpu")
-        net, normalise = build_classifier(CLASSIFIER, 8, 3, seed=0), clips.normaliser()
-        loop.fit(
-            net,
-            normalise,
-            loop.Sources(clips),
-            toy.clips(fold.validation, "cpu"),
-            16,
-            TRAINING,
-            MASKING,
-            0,
-            lambda figures: None,
-        )
-        tensors |= {f"{fold.name}/{name}": value for name, value in (net.state_dict() | normalise.tensors()).items()}
-        units[fold.name] = {"training": fold.training_digest}
-    checkpoints.save("models/arms/baseline", tensors, {"units": units})
+        clips, validation = toy.clips(fold.train, CPU), toy.clips(fold.validation, CPU)
+        model = build_classifier(CLASSIFIER, clips.normaliser(), 3, seed=0)
+        loop.train(model, loop.Sources(clips), validation, 16, TRAINING, OFF, 0, ignore)
+        tensors |= {f"{fold.name}/{name}": value for name, value in model.state_dict().items()}
+        folds[fold.name] = {"train_digest": fold.train_digest}
+    checkpoints.save("models/arms/baseline", tensors, {"folds": folds})
     return toy
 
 
-def material(study, number=0):
-    return sample_quality.material(study.folds[number], study, FOLDER, CLASSIFIER, "fp32", 0, "cpu")
+def compare_clips(dataset):
+    return sample_quality.compare_clips(dataset.folds[0], dataset, FOLDER, CLASSIFIER, "fp32", 0, CPU)
 
 
-def teach(study, found):
-    fold = study.folds[0]
-    return sample_quality.teach(fold, found, study.clips(fold.validation, "cpu"), 3, CLASSIFIER, TRAINING, MASKING, 0)
+def train_on_synthetic(dataset, comparison):
+    validation = dataset.clips(dataset.folds[0].validation, CPU)
+    return sample_quality.train_on_synthetic(comparison, validation, 3, CLASSIFIER, TRAINING, OFF, 0)
 
 
-def figures(study, draw):
-    write(study.folds, draw)
-    found = material(study)
-    near = sample_quality.near(study.folds[0], found, 16, 0)
-    return sample_quality.figures(study.folds[0], found, teach(study, found), near, EMOTIONS)
+def fold_metrics(dataset, draw):
+    write(dataset.folds, draw)
+    comparison = compare_clips(dataset)
+    recalls = train_on_synthetic(dataset, comparison)
+    distances = sample_quality.nearest_neighbour_distances(comparison, 16, 0)
+    return sample_quality.fold_metrics(comparison, recalls, distances, EMOTIONS)
 
 
 def test_equal_numbers_of_every_emotion():
     def labelled(*counts):
-        emotion = torch.cat([torch.full((count,), number) for number, count in enumerate(counts)]).flip(0)
-        return Clips(torch.zeros(1, 8), emotion, emotion, emotion)
+        labels = torch.cat([torch.full((count,), label) for label, count in enumerate(counts)]).flip(0)
+        return Clips(torch.zeros(1, 8), labels, labels, labels)
 
     clips = {"one": labelled(5, 3, 4, 0), "other": labelled(2, 9, 4, 3)}
-    for kind, which in sample_quality.equal_numbers(clips, 4, seed=0).items():
-        assert clips[kind].emotion[which].tolist() == [0] * 2 + [1] * 3 + [2] * 4
-        assert len(which.unique()) == 9
+    for kind, clip_index in sample_quality.equal_numbers(clips, 4, seed=0).items():
+        assert clips[kind].labels[clip_index].tolist() == [0] * 2 + [1] * 3 + [2] * 4
+        assert len(clip_index.unique()) == 9
     other = sample_quality.equal_numbers(clips, 4, seed=1)["other"]
     assert not torch.equal(other, sample_quality.equal_numbers(clips, 4, seed=0)["other"])
 
 
-def test_good_clips_are_near_recognised_and_teach_and_noise_is_not(project):
-    good, bad = figures(project, spectrum), figures(project, noise)
+def test_good_clips_are_near_recognised_and_fit_to_train_on_and_noise_is_not(project):
+    good, bad = fold_metrics(project, spectrum), fold_metrics(project, noise)
     assert good["reference"] == bad["reference"]
     for key in ("frechet", "kernel"):
         assert good["synthetic"][key] < 0.5 * bad["synthetic"][key]
@@ -146,52 +142,52 @@ def test_good_clips_are_near_recognised_and_teach_and_noise_is_not(project):
 
 def test_copies_of_training_clips_are_found(project, mels):
     def copy(rng, emotion):
-        return mels[rng.choice([clip for clip in project.folds[0].train if project.emotion[clip] == emotion])]
+        return mels[rng.choice([clip for clip in project.folds[0].train if project.emotion_of[clip] == emotion])]
 
-    copied, honest = figures(project, copy)["synthetic"], figures(project, spectrum)["synthetic"]
+    copied, honest = fold_metrics(project, copy)["synthetic"], fold_metrics(project, spectrum)["synthetic"]
     assert copied["copied"] > 0.8 and copied["ratio"] < 0.5
     assert honest["copied"] < 0.2 and honest["ratio"] > 0.8
 
 
-def test_held_out_clips_are_not_learnt_from_and_choose_no_epoch(project, monkeypatch):
+def test_held_out_clips_are_not_trained_on_and_choose_no_epoch(project, monkeypatch):
     write(project.folds, spectrum)
-    fold, taught = project.folds[0], []
+    fold, trained_on = project.folds[0], []
 
-    def fit(net, normalise, sources, validation, *_, **__):
-        taught.append(sources.clips().frames)
-        assert torch.equal(normalise.mean, project.clips(fold.train, "cpu").normaliser().mean)
-        assert torch.equal(validation.frames, project.clips(fold.validation, "cpu").frames)
+    def train(model, sources, validation, *_, **__):
+        trained_on.append(sources.clips().frames)
+        assert torch.equal(model.normaliser.mean, project.clips(fold.train, CPU).normaliser().mean)
+        assert torch.equal(validation.frames, project.clips(fold.validation, CPU).frames)
 
-    monkeypatch.setattr(loop, "fit", fit)
-    found = material(project)
-    teach(project, found)
-    assert [
-        any(each is frames.frames for frames in (found.clips["synthetic"], found.clips["training"])) for each in taught
-    ] == [True, True]
-    assert found.names["held-out"] == fold.test
+    monkeypatch.setattr(loop, "train", train)
+    comparison = compare_clips(project)
+    train_on_synthetic(project, comparison)
+    allowed = [comparison.clips[kind].frames for kind in ("synthetic", "training")]
+    assert [any(frames is each for each in allowed) for frames in trained_on] == [True, True]
+    assert comparison.names["held-out"] == fold.test
 
 
-def test_each_emotion_has_figures_of_its_own(toy):
+def test_each_emotion_has_metrics_of_its_own(toy):
     """Three emotions of 30 clips: of the first, synthetic clips lie elsewhere and are not recognised."""
-    draws, emotion = torch.Generator().manual_seed(0), torch.arange(3).repeat_interleave(30)
-    embeddings = {kind: torch.randn(90, 4, generator=draws) for kind in sample_quality.KINDS}
+    rng, labels = make_rng(0), torch.arange(3).repeat_interleave(30)
+    embeddings = {kind: torch.randn(90, 4, generator=rng) for kind in sample_quality.KINDS}
     embeddings["synthetic"][:30] += 9
-    predicted = {kind: emotion.clone() for kind in sample_quality.KINDS}
+    predicted = {kind: labels.clone() for kind in sample_quality.KINDS}
     predicted["synthetic"][:30] = 1
-    every = torch.arange(90)
-    clips = Clips(torch.zeros(1, 8), every, every, emotion)
-    found = sample_quality.Material(
-        names=None,
+    all_clips = torch.arange(90)
+    clips = Clips(torch.zeros(1, 8), all_clips, all_clips, labels)
+    comparison = sample_quality.Comparison(
+        fold=toy.folds[0],
+        names={},
         clips=dict.fromkeys(sample_quality.KINDS, clips),
         embeddings=embeddings,
         predicted=predicted,
-        chosen=dict.fromkeys(sample_quality.KINDS, every),
-        emotion=emotion,
-        normalise=None,
+        balanced=dict.fromkeys(sample_quality.KINDS, all_clips),
+        labels=labels,
+        normaliser=Normaliser.blank(8),
     )
-    near = dict.fromkeys(("held-out", "synthetic"), torch.rand(90, 2, generator=draws).sort().values)
-    taught = {"synthetic": torch.tensor([0.1, 0.5, 0.9]), "training": torch.tensor([1.0, 1.0, 1.0])}
-    result = sample_quality.figures(toy.folds[0], found, taught, near, EMOTIONS)
+    distances = dict.fromkeys(("held-out", "synthetic"), torch.rand(90, 2, generator=rng).sort().values)
+    recalls = {"synthetic": torch.tensor([0.1, 0.5, 0.9]), "training": torch.tensor([1.0, 1.0, 1.0])}
+    result = sample_quality.fold_metrics(comparison, recalls, distances, EMOTIONS)
     assert result["clips"] == 90
     assert result["synthetic"]["recognised"] == pytest.approx(2 / 3)
     assert result["synthetic"]["trained"] == pytest.approx(0.5)
@@ -205,14 +201,14 @@ def test_each_emotion_has_figures_of_its_own(toy):
     assert others[1]["synthetic"]["trained"] == pytest.approx(0.9)
 
 
-def test_few_clips_give_no_figure_of_an_emotion(project, monkeypatch):
+def test_few_clips_give_no_metrics_of_an_emotion(project, monkeypatch):
     monkeypatch.setattr(sample_quality, "LEAST", 8)
-    result = figures(project, spectrum)
+    result = fold_metrics(project, spectrum)
     assert result["clips"] == 12
     assert {None} == {value for row in result["emotions"] for value in row["synthetic"].values()}
     assert None not in result["synthetic"].values()
     monkeypatch.setattr(sample_quality, "LEAST", 13)
-    result = figures(project, spectrum)
+    result = fold_metrics(project, spectrum)
     assert {key for key, value in result["synthetic"].items() if value is None} == {
         "frechet",
         "kernel",
@@ -229,7 +225,7 @@ def test_a_mean_over_folds_leaves_out_what_a_fold_does_not_have():
         row = {"emotion": "anger", "clips": 4, "synthetic": {"kernel": None}, "reference": {"kernel": value}}
         return {"repeat": 0, "fold": number, "clips": 9, "synthetic": side, "reference": side, "emotions": [row]}
 
-    summary = sample_quality.summary([fold(0, 1.0), fold(1, None), fold(2, 2.0000004)])
+    summary = sample_quality.summarise([fold(0, 1.0), fold(1, None), fold(2, 2.0000004)])
     assert summary["synthetic"] == {"kernel": 1.5, "recall": 0.5}
     assert summary["emotions"] == [
         {"emotion": "anger", "clips": 12, "synthetic": {"kernel": None}, "reference": {"kernel": 1.5}}
@@ -242,14 +238,14 @@ def test_clips_of_another_fold_are_refused(project):
     index = pd.read_csv(FOLDER / "index.csv").assign(fold=0)
     index.to_csv(FOLDER / "index.csv", index=False)
     with pytest.raises(InputError, match="synthetic clip was not made from the training part of repeat 0 fold 0"):
-        material(project)
+        compare_clips(project)
 
 
 def test_the_stage_writes_the_same_bytes_again(project):
     write(project.folds, spectrum)
 
     def run():
-        assess.main("dream")
+        sample_quality_stage.main("dream")
         return [
             Path(path).read_bytes()
             for path in ("metrics/quality/dream.json", "plots/embeddings/dream.csv", "plots/embeddings/dream.png")

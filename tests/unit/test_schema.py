@@ -1,3 +1,5 @@
+"""The whole of params.yaml: what is refused, and how its key is named."""
+
 import copy
 
 import pytest
@@ -19,8 +21,8 @@ def test_the_committed_file_is_valid(values):
 
 
 def test_every_arm_and_generator_with_settings_is_in_the_committed_study(values):
-    assert set(values["study"]["arms"] + values["study"]["generators"]) == set(values["arms"])
-    assert set(values["study"]["generators"]) == set(values["generators"])
+    assert set(values["study"]["arms"]) == set(values["augmentation"])
+    assert set(values["study"]["generators"]) == set(values["arms"]) == set(values["generators"])
 
 
 def keys(value, *above):
@@ -48,10 +50,10 @@ def refused(values, key, change):
 
 def test_a_key_that_nothing_reads_is_refused_wherever_it_stands(values):
     sections = [key for key in keys(values) if isinstance(at(values, key), dict)]
-    sections.remove(("arms",))  # of any name
-    sections.remove(("generators",))
+    for section in ("augmentation", "arms", "generators"):  # of any name
+        sections.remove((section,))
     for section in sections:
-        message = refused(values, (*section, "unread"), lambda section, name: section.update({name: 1}))
+        message = refused(values, (*section, "unread"), lambda values, name: values.update({name: 1}))
         assert f"unknown key `{'.'.join(section)}.unread`" in message
 
 
@@ -63,6 +65,8 @@ def test_a_value_of_the_wrong_type_is_refused_wherever_it_stands(values):
 
 def test_a_missing_key_is_named_wherever_it_stood(values):
     for key in keys(values):
+        if key[0] == "augmentation" and len(key) == 3:  # a knob that a policy does not name is off
+            continue
         message = refused(values, key, lambda section, name: section.pop(name))
         assert f"key `{'.'.join(key)}`" in message
 
@@ -70,9 +74,18 @@ def test_a_missing_key_is_named_wherever_it_stood(values):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        (("study", "arms"), ["baseline", "loud"], "key `arms.loud`: "),
+        (("study", "arms"), ["baseline", "loud"], "key `augmentation.loud`: "),
         (("study", "arms"), ["masked"], "key `study.arms`: Value error, must hold `baseline`"),
-        (("study", "generators"), ["dream"], "dream"),
+        (
+            ("study", "generators"),
+            ["dream"],
+            "key `study.generators`: there is no ser/generators/dream.py, known are diffusion, gan, latent_diffusion",
+        ),
+        (("study", "generators"), ["vea"], "there is no ser/generators/vea.py, did you mean `vae`?"),
+        (("study", "enhanced"), ["vae"], "key `study.enhanced`: ser/generators/vae.py has no `enhance`"),
+        (("study", "enhanced"), ["dream"], "key `study.enhanced`: dream is not in `study.generators`"),
+        (("study", "build_on"), "loud", "key `study.build_on`: loud is not in `augmentation`"),
+        (("export", "arm"), "loud", "key `export.arm`: loud is not in `study`"),
         (("emotions",), ["anger", "rage"], "key `emotions.1`: "),
         (
             ("classifier", "arch"),
@@ -80,7 +93,8 @@ def test_a_missing_key_is_named_wherever_it_stood(values):
             "key `classifier.arch`: Value error, there is no ser/models/backbones/efficientnet.py, did you mean",
         ),
         (("seed",), -1, "key `seed`: Input should be greater than or equal to 0, found -1"),
-        (("arms", "masked", "masking", "time"), 1.5, "key `arms.masked.masking.time`: "),
+        (("augmentation", "masked", "time_mask"), 1.5, "key `augmentation.masked.time_mask`: "),
+        (("arms", "diffusion", "share"), 1.0, "key `arms.diffusion.share`: "),
         (
             ("generators", "diffusion", "fit", "channels"),
             [64, 10],

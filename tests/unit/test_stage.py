@@ -128,9 +128,9 @@ def test_progress_gives_every_item_and_is_quiet_where_nobody_watches(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_progress_on_a_terminal_tells_what_is_done_how_fast_and_how_long_it_takes():
+def test_progress_on_a_terminal_shows_what_is_done_the_speed_and_the_time_left():
     code = """
-from ser.runtime import doing, progress
+from ser.core.stage import doing, progress
 with doing("baseline, 1 of 5"):
     bar = progress(name="warm-up", unit="clip", total=64)
     bar.update(32); bar.start_t -= 1; bar.refresh(); bar.close()
@@ -146,9 +146,9 @@ with doing("baseline, 1 of 5"):
 
 
 def test_a_stage_gets_its_arguments():
-    got = []
-    stage(lambda *arguments: got.extend(arguments), "a", "b")
-    assert got == ["a", "b"]
+    received = []
+    stage(lambda *arguments: received.extend(arguments), "a", "b")
+    assert received == ["a", "b"]
 
 
 def failing(error):

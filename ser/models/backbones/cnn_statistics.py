@@ -1,11 +1,13 @@
-"""A small CNN that pools statistics: mean and standard deviation over time of every channel in every band that is left
-(statistics pooling: Snyder et al. 2018, X-Vectors, ICASSP), then a hidden layer. Bands are not averaged: a pattern's
-height counts."""
+"""A small CNN with statistics pooling (Snyder et al. 2018, X-Vectors, ICASSP), then a hidden layer.
+
+Pooled are the mean and the standard deviation over time of every channel in every remaining band. Bands are not
+averaged: the height of a pattern counts.
+"""
 
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ser.models import imagenet
 
@@ -15,7 +17,7 @@ LEAST_VARIANCE = 1e-5  # keeps the gradient of the standard deviation finite
 
 
 class Statistics(nn.Module):
-    def forward(self, cells):
+    def forward(self, cells: Tensor) -> Tensor:
         """Cells [batch, channels, bands, frames] to [batch, 2 * channels * bands]."""
         cells = cells.float()
         mean = cells.mean(3, keepdim=True)
@@ -23,20 +25,20 @@ class Statistics(nn.Module):
         return torch.cat([mean, (variance + LEAST_VARIANCE).sqrt()], dim=1).flatten(1)
 
 
-def build(n_mels, frames, pretrained):
-    imagenet.refuse("cnn_statistics", pretrained)
+def build(n_mels: int, frames: int, pretrained: bool) -> tuple[nn.Module, int]:
+    imagenet.refuse_pretrained("cnn_statistics", pretrained)
     first = nn.Conv2d(1, CHANNELS[0], 5, stride=2, padding=2, bias=False)
-    blocks = [block(before, after) for before, after in pairwise(CHANNELS)]
+    blocks = [block(inputs, outputs) for inputs, outputs in pairwise(CHANNELS)]
     bands = -(-n_mels // 2 ** len(CHANNELS))
     hidden = nn.Sequential(nn.Linear(2 * CHANNELS[-1] * bands, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU())
     return nn.Sequential(first, nn.BatchNorm2d(CHANNELS[0]), nn.ReLU(), *blocks, Statistics(), hidden), HIDDEN
 
 
-def block(before, after):
-    """Pooling comes before the rest, which then has a quarter of the cells to work on."""
+def block(inputs: int, outputs: int) -> nn.Module:
+    """A convolution from `inputs` to `outputs` channels, and pooling before the rest, to save computation."""
     return nn.Sequential(
-        nn.Conv2d(before, after, 3, padding=1, bias=False),
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.MaxPool2d(2, ceil_mode=True),
-        nn.BatchNorm2d(after),
+        nn.BatchNorm2d(outputs),
         nn.ReLU(),
     )

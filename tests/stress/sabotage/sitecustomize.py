@@ -1,7 +1,8 @@
 """Imported by every Python process with this folder on its PYTHONPATH: harms the stage that SABOTAGE describes.
 
 SABOTAGE is JSON: `notes`, a folder to report to; `kind`, one of `count`, `kill`, `disk`, `memory`, `limit` and `wait`;
-`at`, the change to our files at which it happens, counted from 1, or for `limit` the bytes that no file may exceed.
+`at`, the change to a file in FOLDERS at which it happens, counted from 1, or for `limit` the largest size of a file in
+bytes.
 """
 
 import atexit
@@ -13,18 +14,18 @@ import signal
 import sys
 import time
 
-OURS = ("data", "metrics", "models", "plots")
+FOLDERS = ("data", "metrics", "models", "plots")
 CHANGES = {"os.mkdir", "os.remove", "os.rename", "os.rmdir"}
 REMOVALS = {"os.remove", "os.rmdir"}
 
 
 def changed(event, arguments):
-    """The path below OURS that an audit event is about to change, or None."""
+    """The path below FOLDERS that an audit event is about to change, or None."""
     writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     if not (writes or event in CHANGES) or not isinstance(arguments[0], str | os.PathLike):
         return None
     path = os.path.relpath(arguments[0])
-    return path if path.split(os.sep)[0] in OURS else None
+    return path if path.split(os.sep)[0] in FOLDERS else None
 
 
 def sabotage(notes, kind, at=0):

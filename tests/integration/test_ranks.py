@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from ser.core import ranks
 from ser.core.errors import InputError
@@ -18,31 +17,34 @@ STAGE = """
     import os, sys, time
     from pathlib import Path
     sys.path.append({root!r})
-    from ser import units
-    from ser.splits import Fold
+    from ser.core import fold_jobs
+    from ser.core.fold import Fold
 
-    def work(fold, folder):
-        with open("log", "a") as log:
-            log.write(f"{{fold.name}} {{os.getpid()}}\\n")
-        (folder / "result").write_text(fold.name)
-        while Path("hold").exists():
-            time.sleep(0.02)
-        time.sleep(0.1)
+    class Toy(fold_jobs.FoldJob):
+        folds = [Fold(0, number, ["a"], ["b"], ["c"]) for number in range({folds})]
 
-    def gather(folders):
-        with open("gathered", "a") as file:
-            file.write(" ".join((folder / "result").read_text() for folder in folders) + "\\n")
+        def run(self, fold, folder):
+            with open("log", "a") as log:
+                log.write(f"{{fold.name}} {{os.getpid()}}\\n")
+            (folder / "result").write_text(fold.name)
+            while Path("hold").exists():
+                time.sleep(0.02)
+            time.sleep(0.1)
 
-    folds = [Fold(0, number, ["a"], ["b"], ["c"]) for number in range({folds})]
-    units.run("toy", folds, work, [], [], gather)
+        def gather(self, folders):
+            with open("gathered", "a") as file:
+                file.write(" ".join((folder / "result").read_text() for folder in folders) + "\\n")
+
+    if __name__ == "__main__":
+        fold_jobs.run(Toy("toy"))
 """
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder with one stage, `python -m toy.stage`, of six units; each notes its name and process in `log`."""
+    """A folder with one stage, `python -m toy.stage`, of six folds; `log` has a line `fold process` for each run."""
     monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(("TORCHELASTIC", "ACCELERATE"))]:
+    for name in [name for name in os.environ if name.startswith("TORCHELASTIC")]:
         monkeypatch.delenv(name)
     Path("toy").mkdir()
     Path("toy/stage.py").write_text(textwrap.dedent(STAGE.format(root=str(ROOT), folds=6)))
@@ -86,24 +88,24 @@ def wait_for(condition, seconds=30):
         time.sleep(0.02)
 
 
-UNITS = [f"0-{number}" for number in range(6)]
+FOLDS = [f"0-{number}" for number in range(6)]
 
 
-def test_processes_share_the_units_and_do_each_once(project):
+def test_processes_share_the_folds_and_run_each_once(project):
     Path("hold").touch()
     processes = [start(TORCHELASTIC_RUN_ID="x", SER_SUPERVISED="1", RANK=str(rank)) for rank in range(2)]
     wait_for(lambda: len(log()) == 2)
     Path("hold").unlink()
     assert [process.wait(30) for process in processes] == [0, 0]
-    assert sorted(name for name, _ in log()) == UNITS
+    assert sorted(name for name, _ in log()) == FOLDS
     assert len({process for _, process in log()}) == 2
     assert not Path("gathered").exists()
     assert start().wait(30) == 0
-    assert Path("gathered").read_text().split() == UNITS
+    assert Path("gathered").read_text().split() == FOLDS
     assert len(log()) == 6
 
 
-def test_a_plain_run_waits_for_a_unit_in_other_hands_and_takes_it_over_when_they_die(project):
+def test_a_plain_run_waits_for_a_fold_of_another_process_and_takes_it_over_when_that_dies(project):
     Path("hold").touch()
     rank = start(TORCHELASTIC_RUN_ID="x", SER_SUPERVISED="1", RANK="0")
     wait_for(lambda: len(log()) == 1)
@@ -114,12 +116,12 @@ def test_a_plain_run_waits_for_a_unit_in_other_hands_and_takes_it_over_when_they
     Path("hold").unlink()
     assert plain.wait(30) == 0
     names = [name for name, _ in log()]
-    assert sorted(names) == sorted([*UNITS, "0-0"])
+    assert sorted(names) == sorted([*FOLDS, "0-0"])
     assert names[-1] == "0-0"
-    assert Path("gathered").read_text().split() == UNITS
+    assert Path("gathered").read_text().split() == FOLDS
 
 
-def test_a_killed_worker_costs_its_unit_and_no_other(project):
+def test_a_killed_worker_costs_its_fold_and_no_other(project):
     Path("hold").touch()
     run = start(*torchrun())
     wait_for(lambda: len(log()) == 2)
@@ -131,7 +133,7 @@ def test_a_killed_worker_costs_its_unit_and_no_other(project):
     assert "killed by signal 9, starting again" in run.stderr.read()
     names = [name for name, _ in log()]
     assert names.count(lost) == 2
-    assert sorted({*names}) == UNITS and len(names) == 7
+    assert sorted({*names}) == FOLDS and len(names) == 7
     assert (kept, other) in [tuple(line) for line in log()]
 
 
@@ -142,14 +144,14 @@ def test_an_error_of_a_rank_is_not_tried_again(project):
     assert start(TORCHELASTIC_RUN_ID="x", RANK="0").wait(30) == 1
 
 
-def test_the_launcher_is_started_before_the_units_are_gathered(project):
+def test_the_launcher_is_started_before_the_folds_are_gathered(project):
     run = start(SER_LAUNCH=" ".join(torchrun()))
     assert run.wait(60) == 0, run.stderr.read()
-    assert sorted(name for name, _ in log()) == UNITS
-    assert Path("gathered").read_text().split() == UNITS
+    assert sorted(name for name, _ in log()) == FOLDS
+    assert Path("gathered").read_text().split() == FOLDS
 
 
-def test_a_launcher_that_is_not_there_is_named(monkeypatch):
+def test_a_launcher_that_does_not_exist_is_named(monkeypatch):
     monkeypatch.setenv("SER_LAUNCH", "no-such-launcher --flag")
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", SimpleNamespace(name="stages.train"))
     with pytest.raises(InputError, match="^SER_LAUNCH: no-such-launcher is not a command here"):
@@ -161,55 +163,3 @@ def test_a_launcher_that_fails_leaves_what_is_missing_to_the_next_run(project):
     assert run.wait(30) == 1
     assert "SER_LAUNCH: it ended with status 1 and without folds 0-0, 0-1, 0-2, 0-3, 0-4, 0-5;" in run.stderr.read()
     assert not log()
-
-
-def test_in_one_process_nothing_is_shared():
-    assert ranks.data_parallel("model", "optimiser", 5) == ("model", "optimiser", slice(None))
-
-
-def test_together_the_ranks_fit_what_one_process_fits(tmp_path):
-    script = tmp_path / "fit.py"
-    script.write_text(
-        textwrap.dedent(f"""
-        import sys, torch
-        sys.path.append({str(ROOT)!r})
-        from ser import ranks
-        from ser.generators import diffusion
-        from tests.unit.test_diffusion import CLIPS, CONDITIONS, FIT, IDENTITY
-        seed, batch = int(sys.argv[2]), int(sys.argv[3])
-        settings = FIT.model_copy(update={{"updates": 50, "batch": batch}})
-        state = diffusion.fit(CLIPS, IDENTITY, CONDITIONS, settings, seed, lambda _: None)
-        if ranks.is_first():
-            torch.save(state, sys.argv[1])
-    """)
-    )
-    accelerate = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-        "--main_process_port",
-        "0",
-    ]
-
-    def fit(name, command, seed=0, batch=8):
-        subprocess.run(
-            [*command, script, tmp_path / name, str(seed), str(batch)], check=True, capture_output=True, cwd=ROOT
-        )
-        return torch.cat([tensor.flatten() for tensor in torch.load(tmp_path / name).values()])
-
-    alone, together, half = (
-        fit("alone", [sys.executable]),
-        fit("together", accelerate),
-        fit("half", [sys.executable], batch=4),
-    )
-    assert (alone - together).norm() < 0.002 * alone.norm()
-    assert (alone - half).norm() > 0.02 * alone.norm()

@@ -1,0 +1,20 @@
+"""The section `study` of params.yaml: which arms are trained and compared."""
+
+from pydantic import Field, field_validator
+
+from ser.core.params import Config
+
+
+class StudyConfig(Config):
+    arms: list[str]  # on real clips
+    generators: list[str]  # each has an arm on real and synthetic clips
+    build_on: str
+    enhanced: list[str]  # generators that enhance test clips
+    resamples: int = Field(gt=0)
+
+    @field_validator("arms")
+    @classmethod
+    def _with_baseline(cls, arms: list[str]) -> list[str]:
+        if "baseline" not in arms:
+            raise ValueError("must hold `baseline`, from which embeddings and differences are taken")
+        return arms

@@ -1,0 +1,91 @@
+"""Tables of predictions and learning curves, as they are read."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ser.core.errors import InputError
+from ser.evaluation.predictions import learning_curves, read_curves, read_predictions
+from tests.helpers.fabricated_study import EMOTIONS, fabricate
+
+
+def write(tmp_path, change):
+    _, predictions = fabricate(arms=("baseline",))
+    table = predictions["baseline"].astype({"repeat": object, "anger": object})
+    path = tmp_path / "baseline.csv"
+    change(table).to_csv(path, index=False)
+    return path
+
+
+def put(row, **values):
+    def change(table):
+        for column, value in values.items():
+            table.loc[row, column] = value
+        return table
+
+    return change
+
+
+def test_predictions_survive_the_file(tmp_path):
+    path = write(tmp_path, lambda table: table.round(dict.fromkeys(EMOTIONS, 4)))
+    table = read_predictions(path, EMOTIONS)
+    assert len(table) == 168 and table["fear"].dtype == float and table["repeat"].dtype == int
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda table: table.drop(columns="fear"), "no column fear; expected repeat, fold, clip"),
+        (lambda table: table.iloc[:0], "holds no rows"),
+        (put(4, anger=""), "line 6: anger is not a finite number"),
+        (put(4, anger="inf"), "line 6: anger is not a finite number"),
+        (put(4, repeat="first"), "line 6: repeat is not a finite number"),
+        (put(2, anger=-0.2), "line 4: a probability lies outside 0..1"),
+        (put(2, anger=0.5, fear=0.5, neutral=0.5, sadness=0), "line 4: the probabilities do not sum to 1"),
+        (put(0, emotion="joy"), "line 2: emotion is not one of anger, fear, neutral, sadness"),
+        (put(0, predicted=""), "line 2: predicted is not one of anger"),
+        (
+            put(1, predicted="fear", anger=0.7, fear=0.3, neutral=0, sadness=0),
+            "line 3: predicted is not the most probable",
+        ),
+        (put(5, clip="emodb/00-00"), "line 7: this clip was already predicted in this repeat"),
+    ],
+)
+def test_bad_predictions(tmp_path, change, message):
+    path = write(tmp_path, change)
+    with pytest.raises(InputError) as error:
+        read_predictions(path, EMOTIONS)
+    assert str(error.value).startswith(str(path)) and message in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b'a,b\n1,"2\n', b"\xff\xfe\x00,"])
+def test_files_that_are_no_tables(tmp_path, content):
+    path = tmp_path / "baseline.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not a readable CSV file|no column"):
+        read_predictions(path, EMOTIONS)
+
+
+def history(*rows):
+    table = pd.DataFrame(rows, columns=["repeat", "fold", "epoch", "validation_ua"])
+    return table.assign(train_loss=1.0, validation_loss=1.0)
+
+
+def test_learning_curves_hold_the_last_value_of_a_run_that_stopped():
+    curves = learning_curves(
+        {
+            "baseline": history((0, 0, 1, 0.2), (0, 0, 2, 0.4), (0, 1, 1, 0.4), (0, 1, 2, 0.6), (0, 1, 3, 0.8)),
+            "augmented": history((0, 0, 1, 0.5)),
+        }
+    )
+    assert curves.columns.tolist() == ["arm", "epoch", "ua"]
+    assert curves["arm"].tolist() == ["baseline"] * 3 + ["augmented"]
+    assert curves["epoch"].tolist() == [1, 2, 3, 1]
+    np.testing.assert_allclose(curves["ua"], [0.3, 0.5, 0.6, 0.5])
+
+
+def test_bad_curves(tmp_path):
+    path = tmp_path / "augmented.csv"
+    history((0, 0, 1, 0.2), (0, 0, 1, 0.3)).to_csv(path, index=False)
+    with pytest.raises(InputError, match="augmented.csv, line 3: this epoch of this fold was already listed"):
+        read_curves(path)
