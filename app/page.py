@@ -126,8 +126,8 @@ def your_clip() -> None:
         file = st.audio_input(f"Up to {LONGEST} s")
     if file is None:
         st.info(
-            f"The model outputs one of {', '.join(recogniser().class_names)} for any sound. It was trained on acted "
-            "speech and is often wrong."
+            f"The model outputs one of {', '.join(recogniser().class_names)} for any sound. It was not trained on "
+            "spontaneous speech and is often wrong."
         )
         return
     model = recogniser()

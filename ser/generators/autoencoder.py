@@ -1,9 +1,9 @@
 """A variational autoencoder of mel spectrograms (Kingma & Welling 2014, arXiv 1312.6114), from and to small images.
 
 A mel has an image of latents a patch and a few halvings smaller (as the KL autoencoder of Rombach et al. 2022, arXiv
-2112.10752). The decoder gives each cell a mean and a deviation, learnt by the beta-NLL with beta 1 (Seitzer et al.
+2112.10752). The decoder gives each cell a mean and a deviation, trained with the beta-NLL with beta 1 (Seitzer et al.
 2022, arXiv 2203.09168), so that means are as sharp as those of squared errors. To draw from both keeps the texture of
-speech; without it a classifier that learnt from real mels recognises little.
+speech; without it a classifier trained on real mels recognises little.
 """
 
 from typing import Annotated, Any, cast
@@ -40,7 +40,7 @@ class AutoencoderConfig(Config):
 
 
 class Residual(nn.Module):
-    """Two convolutions beside a shortcut; the identity at first."""
+    """Two convolutions and a shortcut; the identity at first."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -45,7 +45,7 @@ class GANSampleConfig(Config):
 
 
 class Modulated(nn.Module):
-    """Two convolutions beside a shortcut, each after a normalisation whose scale and offset follow the emotion."""
+    """Two convolutions and a shortcut, each after a normalisation whose scale and offset follow the emotion."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

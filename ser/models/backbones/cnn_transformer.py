@@ -37,8 +37,8 @@ class CNNTransformer(nn.Module):
 
 def positions(count: int, device: torch.device) -> Tensor:
     """Sines and cosines that encode the position of each token, `[count, WIDTH]`."""
-    place = torch.arange(count, device=device)[:, None]
-    angle = place * 10_000 ** -torch.linspace(0, 1, WIDTH // 2, device=device)
+    position = torch.arange(count, device=device)[:, None]
+    angle = position * 10_000 ** -torch.linspace(0, 1, WIDTH // 2, device=device)
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
