@@ -1,11 +1,10 @@
-"""An arm trained once more, on all clips, to be used: models/export (weights, ONNX, configuration)."""
+"""The model that `ser predict` and the app load: an arm trained once more, on all clips (models/export)."""
 
 import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-import onnxruntime
 import torch
 from pydantic import NonNegativeInt
 from torch import Tensor
@@ -76,6 +75,8 @@ def write_onnx(network: Network, crops: Tensor, path: Path) -> None:
 
     Raises InputError where they disagree.
     """
+    import onnxruntime  # after `ser`, which switches its telemetry off
+
     program = torch.onnx.export(
         network,
         (crops[:2],),

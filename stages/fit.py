@@ -21,7 +21,7 @@ class FitGenerator(DatasetJob):
         self.generator = generator
         self.generator_class = base.get(generator)
         self.config = self.read(f"generators.{generator}.fit", self.generator_class.FitConfig)
-        self.inputs += ["data/embeddings.json", "data/embeddings.safetensors"]
+        self.inputs += checkpoints.files("data/embeddings")
         self.modules.append(base.module(generator))
 
     def run(self, fold: Fold, folder: Path) -> None:

@@ -37,14 +37,8 @@ class SampleGenerator(DatasetJob):
         self.only_recognised = self.read(f"generators.{generator}.recognised", bool)
         self.classifier = self.read("classifier", ClassifierConfig)
         self.precision: Precision = self.read("training.precision", Precision)
-        self.inputs += [
-            "data/embeddings.json",
-            "data/embeddings.safetensors",
-            "models/arms/baseline.json",
-            "models/arms/baseline.safetensors",
-            f"models/generators/{generator}.json",
-            f"models/generators/{generator}.safetensors",
-        ]
+        for path in ("data/embeddings", baseline.PATH, f"models/generators/{generator}"):
+            self.inputs += checkpoints.files(path)
         self.modules += [base.module(generator), self.classifier.module]
 
     def run(self, fold: Fold, folder: Path) -> None:

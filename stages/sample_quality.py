@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser.core import fold_jobs
+from ser.core import checkpoints, fold_jobs
 from ser.core.atomic import replacing
 from ser.core.device import Precision
 from ser.core.fold import Fold
@@ -17,6 +17,7 @@ from ser.core.stage import stage
 from ser.data import manifest
 from ser.data.dataset import DatasetJob
 from ser.evaluation import sample_quality
+from ser.models import baseline
 from ser.models.classifier import ClassifierConfig
 from ser.reporting import figures, projection
 from ser.training.augmentation import AugmentationConfig
@@ -34,8 +35,7 @@ class SampleQuality(DatasetJob):
         self.quality_classifier = self.read("sample_quality.classifier", ClassifierConfig)
         self.quality_training = self.read("sample_quality.training", TrainingConfig)
         self.inputs += [
-            "models/arms/baseline.json",
-            "models/arms/baseline.safetensors",
+            *checkpoints.files(baseline.PATH),
             f"{self.generated}/index.csv",
             f"{self.generated}/frames.npy",
         ]

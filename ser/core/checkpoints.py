@@ -14,6 +14,11 @@ from ser.core.errors import InputError
 from ser.core.fold import Fold
 
 
+def files(path: Path | str) -> list[str]:
+    """The two files of the models at `path`."""
+    return [f"{path}.json", f"{path}.safetensors"]
+
+
 def save(path: Path | str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write `tensors` to `path`.safetensors and `facts` to `path`.json."""
     with replacing(f"{path}.safetensors") as temporary:

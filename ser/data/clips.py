@@ -26,12 +26,17 @@ class Normaliser(nn.Module):
         """One that changes nothing, to load a state into."""
         return cls(torch.zeros(n_mels), torch.ones(n_mels))
 
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Normaliser":
+        """The normaliser of a network whose state dict is `state`."""
+        return cls(state["normaliser.mean"], state["normaliser.std"])
+
     @property
     def n_mels(self) -> int:
         return len(self.mean)
 
     def forward(self, mels: Tensor) -> Tensor:
-        """DB `[..., n_mels, frames]` to zero mean and unit variance."""
+        """Mels `[..., n_mels, frames]` in dB to zero mean and unit variance."""
         return (mels - self.mean[:, None]) / self.std[:, None]
 
     def to_db(self, mels: Tensor) -> Tensor:

@@ -1,8 +1,11 @@
 """The synthetic clips of a fold compared with real ones, as the fold's own baseline embeds them.
 
-Every metric has a reference, the value that perfect clips would have: training clips in place of the synthetic ones
-where those are compared with held-out clips or trained on, and the held-out clips themselves where clips are recognised
-or looked for among the training clips. Held-out clips choose, normalise and train nothing.
+Every metric has a reference, the value that perfect clips would have:
+
+- distances, precision, recall, density, coverage and training: training clips in place of the synthetic ones;
+- recognition and near-copies: the held-out clips themselves.
+
+Held-out clips are the test clips of the fold; they choose, normalise and train nothing.
 """
 
 from collections.abc import Mapping, Sequence

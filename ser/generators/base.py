@@ -15,7 +15,7 @@ from ser.core.optim import Log
 from ser.core.params import Config
 from ser.data.clips import Clips, Normaliser
 
-SHARED = ("autoencoder", "base", "denoiser")  # modules that are no generators
+SHARED = ("autoencoder", "base", "denoiser")  # modules here that are not generators
 _registry: dict[str, type["Generator"]] = {}
 
 

@@ -1,10 +1,10 @@
 """Denoising diffusion, conditioned on time, an emotion and its embedding: what the diffusion generators share.
 
-DDPM (Ho et al. 2020, arXiv 2006.11239) with the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672),
-v-prediction (Salimans & Ho 2022, arXiv 2202.00512), each step weighted by the inverse of the error that is left there
-(Karras et al. 2024, arXiv 2312.02696, section 2.2): the noisiest steps, which min-SNR weights leave out, decide the
-emotion; those in the middle make harmonics. Classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598), and
-DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095) to sample.
+DDPM (Ho et al. 2020, arXiv 2006.11239) with the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672) and
+v-prediction (Salimans & Ho 2022, arXiv 2202.00512). Each noise level is weighted by the inverse of the error that
+remains there (Karras et al. 2024, arXiv 2312.02696, section 2.2): the noisiest levels, which min-SNR weights leave out,
+decide the emotion, and those in the middle make harmonics. Classifier-free guidance (Ho & Salimans 2022, arXiv
+2207.12598), and DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095) to sample.
 """
 
 from collections.abc import Callable

@@ -44,7 +44,7 @@ class Diffusion(base.Generator):
 
     @classmethod
     def restore(cls, state: dict[str, Tensor], config: DenoiserConfig) -> "Diffusion":
-        normaliser = Normaliser.blank(len(state["normaliser.mean"]))
+        normaliser = Normaliser.from_state(state)
         generator = cls(config, normaliser, state["denoiser.condition.weight"].shape[1])
         generator.load_state_dict(state)
         return generator.eval()

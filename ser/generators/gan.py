@@ -1,10 +1,10 @@
 """A generative adversarial network in the latent space of an autoencoder, conditioned on the emotion.
 
-Its generating network, the refiner, starts from draws of the Gaussian of an emotion's latents, so that it begins with
-their variety; one that started from white noise collapsed into a single mode here. Hinge loss (Lim & Ye 2017, arXiv
-1705.02894), spectral normalisation (Miyato et al. 2018, arXiv 1802.05957), a projection discriminator (Miyato & Koyama
-2018, arXiv 1802.05637) that sees the deviation over the batch (Karras et al. 2018, arXiv 1710.10196), differentiable
-augmentation (Zhao et al. 2020, arXiv 2006.10738), and a moving average of the refiner.
+Its generator network is called refiner: it starts from draws of the Gaussian of an emotion's latents, so that it begins
+with their variety; starting from white noise collapsed to one mode. Hinge loss (Lim & Ye 2017, arXiv 1705.02894),
+spectral normalisation (Miyato et al. 2018, arXiv 1802.05957), a projection discriminator (Miyato & Koyama 2018, arXiv
+1802.05637) that sees the deviation over the batch (Karras et al. 2018, arXiv 1710.10196), differentiable augmentation
+(Zhao et al. 2020, arXiv 2006.10738), and a moving average of the refiner.
 """
 
 from typing import Annotated, Any
@@ -219,7 +219,7 @@ class GAN(base.Generator):
 
     @classmethod
     def restore(cls, state: dict[str, Tensor], config: GANConfig) -> "GAN":
-        normaliser = Normaliser.blank(len(state["normaliser.mean"]))
+        normaliser = Normaliser.from_state(state)
         encoder = autoencoder.restore(state, config.autoencoder)
         buffers = (state[name] for name in ("latents", "labels", "latent_mean", "latent_std"))
         generator = cls(config, normaliser, encoder, *buffers)

@@ -72,7 +72,7 @@ class LatentDiffusion(base.Generator):
 
     @classmethod
     def restore(cls, state: dict[str, Tensor], config: LatentDiffusionConfig) -> "LatentDiffusion":
-        normaliser = Normaliser.blank(len(state["normaliser.mean"]))
+        normaliser = Normaliser.from_state(state)
         encoder = autoencoder.restore(state, config.autoencoder)
         embedding_width = state["denoiser.condition.weight"].shape[1] - encoder.n_classes
         generator = cls(config, normaliser, encoder, embedding_width)

@@ -1,8 +1,8 @@
 """A variational autoencoder conditioned on the emotion (Sohn et al. 2015, Learning Structured Output Representation).
 
-Its samples lie between training clips as they are and new ones. The prior is the Gaussian of the latents of an
-emotion's training clips. With `spread` s, a sample keeps sqrt(1 - s^2) of what sets a random training clip apart and
-draws the rest: 0 is the clip encoded and decoded, 1 is drawn from the prior alone.
+A sample is a mixture of a training clip and a new draw. The prior is the Gaussian of the latents of an emotion's
+training clips. With `spread` s, a sample keeps sqrt(1 - s^2) of what sets a random training clip apart and draws the
+rest: 0 is the clip encoded and decoded, 1 is drawn from the prior alone.
 """
 
 import torch
@@ -63,7 +63,7 @@ class VAE(base.Generator):
 
     @classmethod
     def restore(cls, state: dict[str, Tensor], config: VAEConfig) -> "VAE":
-        normaliser = Normaliser.blank(len(state["normaliser.mean"]))
+        normaliser = Normaliser.from_state(state)
         encoder = autoencoder.restore(state, config.autoencoder)
         generator = cls(config, normaliser, encoder, state["latents"], state["labels"])
         generator.load_state_dict(state)

@@ -18,8 +18,7 @@ PATH = "models/arms/baseline"
 def load(fold: Fold, config: ClassifierConfig, n_classes: int, device: torch.device) -> Classifier:
     """The baseline of `fold` on `device`; refuses a classifier that was trained on other clips."""
     state = checkpoints.load(PATH, fold)
-    normaliser = Normaliser.blank(len(state["normaliser.mean"]))
-    model = build_classifier(config.untrained(), normaliser, n_classes, seed=0).to(device)
+    model = build_classifier(config.untrained(), Normaliser.from_state(state), n_classes, seed=0).to(device)
     model.load_state_dict(state)
     return model
 

@@ -35,11 +35,7 @@ class ClassifierConfig(Config):
 
     @property
     def module(self) -> str:
-        """The module of the backbone.
-
-        Its `build(n_mels, frames, pretrained)` takes the size of the mels and whether to load ImageNet weights, and
-        returns a network `[batch, 1, n_mels, frames]` to `[batch, width]`, and that width.
-        """
+        """The module of the backbone (ser.models.backbones)."""
         return f"{backbones.__name__}.{self.arch}"
 
     def untrained(self) -> "ClassifierConfig":
