@@ -10,6 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 install: .venv/installed .venv/package
 
 .venv/installed: requirements.txt
+	$(PYTHON) scripts/supported.py
 	$(PYTHON) -m venv .venv
 	$(PIP) -r requirements.txt
 	touch $@

@@ -59,7 +59,7 @@ def fetch(revision: str) -> Path:
             (temporary / marker.name).write_text(json.dumps(digest))
     except (SCMError, DvcException, OSError) as error:
         raise InputError(
-            f"no artifacts of `{revision}` ({error}); make those of the demo with `make demo`, or get those of the "
-            "full study with `dvc repro` or `dvc pull --allow-missing`"
+            f"no artifacts of `{revision}` ({error}); make those of the demo with `make demo`, or those of the study "
+            "with `dvc repro`; `dvc pull` fetches them only from a remote that you can reach (docs/remotes.md)"
         ) from None
     return destination

@@ -15,6 +15,7 @@ from streamlit.runtime.media_file_storage import MediaFileStorageError
 
 from app import enhancing, pictures
 from ser.audio.griffin_lim import mel_to_samples, wav_bytes
+from ser.audio.io import SUFFIXES
 from ser.audio.mel import MelConfig
 from ser.core import params
 from ser.core.errors import InputError
@@ -25,7 +26,6 @@ from ser.recogniser import Recogniser
 from ser.reporting import gallery, tables
 
 LONGEST = 60  # seconds of an uploaded clip
-FILE_TYPES = ["wav", "flac", "ogg", "mp3"]
 Stamp = tuple[int, ...]  # times of modification: changes when files are replaced, so that no old contents are shown
 
 
@@ -121,7 +121,7 @@ def main() -> None:
 @explain_missing_files
 def your_clip() -> None:
     if st.segmented_control("Your clip", ["Upload", "Record"], default="Upload", required=True) == "Upload":
-        file = st.file_uploader(f"A clip of speech, up to {LONGEST} s", FILE_TYPES)
+        file = st.file_uploader(f"A clip of speech, up to {LONGEST} s", list(SUFFIXES))
     else:
         file = st.audio_input(f"Up to {LONGEST} s")
     if file is None:
@@ -135,20 +135,21 @@ def your_clip() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "clip"
             path.write_bytes(file.getvalue())
-            samples = model.samples(path, LONGEST)
+            answer = model.recognise(path, LONGEST)
     except InputError as error:
         st.error(f"This clip cannot be used: {str(error).partition(': ')[2] or error}.")
         return
-    mel = model.mel(samples)
-    probabilities = dict(zip(model.class_names, model.probabilities(mel).tolist(), strict=True))
-    best = max(probabilities, key=lambda emotion: probabilities[emotion])
+    for notice in answer.notices:
+        st.warning(f"{notice[0].upper()}{notice[1:]}.")
+    probabilities = answer.probabilities
     rate = model.audio.sample_rate
     emotion_column, clip_column = st.columns(2)
-    emotion_column.metric("Recognised", best, f"{probabilities[best]:.0%}", delta_color="off", delta_arrow="off")
+    probability = f"{probabilities[answer.emotion]:.0%}"
+    emotion_column.metric("Recognised", answer.emotion, probability, delta_color="off", delta_arrow="off")
     emotion_column.bar_chart(pd.Series(probabilities, name="probability"), horizontal=True, sort=False, height=220)
-    clip_column.pyplot(pictures.waveform(samples, rate, theme()), width="stretch")
-    show(clip_column, mel, wav_bytes(samples, rate))
-    enhancement(mel)
+    clip_column.pyplot(pictures.waveform(answer.samples, rate, theme()), width="stretch")
+    show(clip_column, answer.mel, wav_bytes(answer.samples, rate))
+    enhancement(answer.mel)
 
 
 @st.fragment

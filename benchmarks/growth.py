@@ -18,6 +18,7 @@ import soundfile
 import yaml
 
 from benchmarks import bench
+from ser.core import params
 
 ROOT = Path(__file__).parents[1]
 CLASS_NAMES = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
@@ -72,7 +73,7 @@ def main() -> None:
 
 def fill(folder: Path, clips: int) -> None:
     """Make a working folder with `clips` wav files and the parameters that select them."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = params.load(ROOT / "params.yaml")
     values |= {"emotions": CLASS_NAMES, "corpora": dict.fromkeys(values["corpora"], False) | {"demo": True}}
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
     corpus = folder / "data" / "corpora" / "demo"

@@ -57,7 +57,7 @@ def main() -> None:
 
 def fill(mirror: Path | None, clips: int | None) -> None:
     """Prepare the working folder for `cache_mels`."""
-    values = yaml.safe_load(PARAMS.read_text())
+    values = params.load(PARAMS)
     corpora = ["emodb", "ravdess"] if mirror else ["demo"]
     values["corpora"] = {name: name in corpora for name in values["corpora"]}
     Path("params.yaml").write_text(yaml.safe_dump(values))

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from benchmarks import bench
+from ser.core import params
 from ser.data import manifest, mel_store, splits
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +62,7 @@ def main() -> dict[str, Any]:
 def fill(folder: Path) -> None:
     """Prepare `folder` for `stages.train`, with noise in place of mels."""
     rng, class_names = np.random.default_rng(0), ["anger", "neutral", "sadness"]
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = params.load(ROOT / "params.yaml")
     values["emotions"] = class_names
     values["classifier"] |= {"arch": "resnet18", "frames": 128}
     values["training"] |= {"epochs": EPOCHS, "patience": EPOCHS}

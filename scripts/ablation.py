@@ -10,17 +10,16 @@ each candidate, metrics/ablations/NAME.json has everything that was measured so 
 import argparse
 import io
 import json
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import dvc.api
 import pandas as pd
-import yaml
 
 from scripts import kept_metrics, named, study_tables, validation
 from scripts.overrides import merged
-from ser import schema
-from ser.core import params
+from ser.core import params, preconditions
 from ser.core.atomic import replacing
 from ser.core.errors import InputError
 from ser.core.stage import stage
@@ -33,11 +32,14 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m scripts.ablation", description=__doc__.split("\n")[0])
     parser.add_argument("name", choices=ablations, metavar="NAME", help=", ".join(ablations))
     name = parser.parse_args().name
+    preconditions.check_clone(Path.cwd())
     measure(name, ablations[name])
 
 
 def measure(name: str, ablation: named.Ablation) -> None:
     """Measure every candidate, print a line for each and keep it in metrics/ablations/NAME.json."""
+    from ser import schema  # which loads PyTorch
+
     current = params.load()
     settings = [merged(current, merged(ablation.given, changes)) for changes in ablation.candidates.values()]
     for candidate in settings:
@@ -55,7 +57,8 @@ def measure(name: str, ablation: named.Ablation) -> None:
     for number, (label, changes) in enumerate(ablation.candidates.items()):
         experiment = f"ablation-{name}-{number + 1}"
         named.run(experiment, merged(ablation.given, changes), stages[number])
-        if yaml.safe_load(dvc.api.read("params.yaml", rev=experiment)) != settings[number]:
+        measured = params.parse(dvc.api.read("params.yaml", rev=experiment), f"params.yaml of {experiment}")
+        if measured != settings[number]:
             raise InputError(f"params.yaml was changed while {label!r} was measured; restore it and start again")
         curves = pd.read_csv(io.StringIO(dvc.api.read(f"metrics/curves/{ablation.arm}.csv", rev=experiment)))
         selected = validation.selected_epochs(curves)

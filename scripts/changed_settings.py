@@ -3,9 +3,9 @@
 from typing import Any
 
 from scripts.overrides import flattened
+from ser.audio.io import AudioConfig
+from ser.core.params import Config
 from ser.training.augmentation import AugmentationConfig
-
-DEFAULTS = {knob: field.default for knob, field in AugmentationConfig.model_fields.items()}
 
 
 def changed_settings(then: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -22,7 +22,7 @@ def changed_settings(then: dict[str, Any], now: dict[str, Any]) -> dict[str, tup
 def _used(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that the arms and generators of the study depend on, up to their comparison.
 
-    Policies and generators that take no part are left out; knobs that params.yaml leaves out are there.
+    Policies and generators that take no part are left out; knobs that params.yaml leaves out have their defaults.
     """
     study = settings["study"]
     generators = study["generators"]
@@ -33,9 +33,16 @@ def _used(settings: dict[str, Any]) -> dict[str, Any]:
         unused |= {"enhancement"}
     policies = [*study["arms"], *([study["build_on"]] if generators else [])]
     used = {key: value for key, value in settings.items() if key not in unused}
-    used["augmentation"] = {arm: DEFAULTS | settings["augmentation"].get(arm, {}) for arm in policies}
+    used["audio"] = _defaults(AudioConfig) | settings["audio"]
+    used["augmentation"] = {
+        arm: _defaults(AugmentationConfig) | settings["augmentation"].get(arm, {}) for arm in policies
+    }
     for section in {"arms", "generators"} & used.keys():
         used[section] = {name: value for name, value in settings[section].items() if name in generators}
     if not generators:
         used["study"] = {key: value for key, value in study.items() if key != "build_on"}
     return used
+
+
+def _defaults(kind: type[Config]) -> dict[str, Any]:
+    return {name: field.default for name, field in kind.model_fields.items() if not field.is_required()}

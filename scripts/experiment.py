@@ -10,14 +10,13 @@ only what they need is run: no pictures, sound or export.
 import argparse
 import json
 from functools import reduce
+from pathlib import Path
 
 import dvc.api
-import yaml
 
 from scripts import kept_metrics, named
 from scripts.overrides import merged, override
-from ser import schema
-from ser.core import params
+from ser.core import params, preconditions
 from ser.core.atomic import replacing
 from ser.core.stage import stage
 from ser.reporting import tables
@@ -32,13 +31,16 @@ def main() -> None:
     parser.add_argument("--as", dest="known_as", metavar="OTHER_NAME", help="keep it by this name instead of NAME")
     parser.add_argument("--keep", action="store_true", help="run no more than metrics/experiments/NAME.json needs")
     arguments = parser.parse_intermixed_args()
+    preconditions.check_clone(Path.cwd())
+    from ser import schema  # which loads PyTorch
+
     name = arguments.known_as or arguments.name
     changes = reduce(merged, arguments.overrides, experiments[arguments.name].changes)
     schema.check(merged(params.load(), changes))
     named.run(name, changes, *(["compare"] if arguments.keep else []))
     details = json.loads(dvc.api.read("metrics/details.json", rev=name))
     if arguments.keep:
-        settings = yaml.safe_load(dvc.api.read("params.yaml", rev=name))
+        settings = params.parse(dvc.api.read("params.yaml", rev=name), f"params.yaml of {name}")
         with replacing(kept_metrics.EXPERIMENTS / f"{name}.json") as temporary:
             temporary.write_text(json.dumps(details | {"params": settings}, indent=2) + "\n")
     print(tables.table(details))

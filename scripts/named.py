@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError
 
 from scripts.overrides import flattened, merged
+from ser.core import params, preconditions
 from ser.core.errors import InputError
 from ser.core.params import Config
 
@@ -125,9 +125,7 @@ def load(path: Path, kind: type[Kind]) -> Kind:
     """Return the content of a file of experiments/; raises InputError naming the file and the key that is wrong."""
     name = path.relative_to(FOLDER.parent)
     try:
-        return kind.model_validate(yaml.safe_load(path.read_bytes()))
-    except yaml.YAMLError as error:
-        raise InputError(f"{name} is not valid YAML: {error}") from None
+        return kind.model_validate(params.parse(path.read_bytes(), name))
     except ValidationError as error:
         raise InputError(f"{name}: " + "; ".join(_describe(problem, kind) for problem in error.errors())) from None
 
@@ -148,8 +146,10 @@ def run(name: str, changes: dict[str, Any], *stages: str) -> None:
     With `stages` no more is run than they need. An earlier experiment of that name is removed; what it shares with this
     one comes back from DVC's run cache.
 
-    Raises InputError where Git has a branch or a tag of that name, which DVC would read in place of the experiment.
+    Raises InputError where DVC would not keep the experiment, or did not, and where Git has a branch or a tag of that
+    name, which DVC would read in its place.
     """
+    preconditions.check_clone(Path.cwd())
     for kind in ("heads", "tags"):
         if not subprocess.run(
             ["git", "show-ref", "--quiet", "--verify", f"refs/{kind}/{name}"], check=False
@@ -164,3 +164,11 @@ def run(name: str, changes: dict[str, Any], *stages: str) -> None:
     completed = subprocess.run(command, env=environment, check=False)
     if completed.returncode:
         sys.exit(completed.returncode)
+    kept = subprocess.run(
+        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=True
+    )
+    if name not in {ref.rpartition("/")[2] for ref in kept.stdout.splitlines()}:
+        raise InputError(
+            f"DVC ran `{name}` and did not keep it; what its stages made is in DVC's cache, so that once the cause is "
+            "found the same command only collects it"
+        )

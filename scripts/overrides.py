@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
+from ser.core import params
+from ser.core.errors import InputError
 
 
 def merged(values: Any, changes: Any) -> Any:
@@ -20,9 +21,9 @@ def override(text: str) -> dict[str, Any]:
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r}: expected KEY=VALUE")
     try:
-        change = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: its value is not YAML ({error})") from error
+        change = params.parse(value, repr(text))
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     for part in reversed(key.split(".")):
         change = {part: change}
     return change

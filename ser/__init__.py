@@ -1,6 +1,10 @@
 """Speech emotion recognition: `from ser import Recogniser`."""
 
+import os
 from typing import Any
+
+# Read by ONNX Runtime when it is imported: it writes no device id and no events to the home folder, and sends none.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,26 +1,44 @@
 """An exported model: from a sound file to the probability of each emotion."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ser.audio.io import AudioConfig, load_audio
+from ser.audio.io import SUFFIXES, AudioConfig, read_audio, to_mono
 from ser.audio.mel import MelConfig, melspectrogram
+from ser.audio.mel_scale import frequencies
 from ser.core import params
 from ser.core.errors import InputError
+from ser.core.files import skipped, walk
 from ser.data.clips import Normaliser, clips_from_mels
 from ser.models.classifier import ClassifierConfig, build_classifier, evaluate
 from ser.models.exported import FOLDER, Network
 
 LONGEST = 300.0  # seconds of a file
-SUFFIXES = {".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"}  # looked for in folders
+NARROW = 4000.0  # Hz, the band of telephone speech
+NARROW_DB = (
+    -55.0
+)  # largest part above NARROW of a narrow recording: those of 8 kHz stay below -63, the corpora above -42
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What the model makes of one sound file."""
+
+    samples: np.ndarray  # float32 [n], as the model takes them
+    mel: np.ndarray  # float32 [n_mels, frames], dB below its peak
+    probabilities: dict[str, float]  # of each emotion
+    notices: list[str]  # why the answer may be worth less than usual
+
+    @property
+    def emotion(self) -> str:
+        """The most probable one."""
+        return max(self.probabilities, key=lambda emotion: self.probabilities[emotion])
 
 
 @dataclass(frozen=True)
@@ -46,30 +64,33 @@ class Recogniser:
             network.load_state_dict(load_file(folder / "model.safetensors"))
             audio_config = params.check(config["audio"], AudioConfig, "audio")
             return cls(network.eval(), config["emotions"], audio_config, mel_config, classifier.frames, facts)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, InputError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError, InputError) as error:
             why = " ".join(str(error).split())
             raise InputError(
                 f"{folder}: no readable model ({why}); make it with `dvc repro export`, fetch it with `dvc pull "
                 "export`, or take that of the demo with `dvc exp apply demo`"
             ) from None
 
-    def samples(self, path: Path | str, longest: float = LONGEST) -> np.ndarray:
-        """The samples float32 `[n]` of a sound file, as ser.audio.io.load_audio prepares them.
+    def recognise(self, path: Path | str, longest: float = LONGEST) -> Recognition:
+        """The probabilities of the emotions in a sound file, and what they are computed from.
 
-        Raises InputError for a file that is not sound, silent, or longer than `longest` seconds.
+        Raises InputError for a file without usable sound (see `read_audio`), or longer than `longest` seconds.
         """
-        try:
-            seconds = soundfile.info(path).duration
-        except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: samples without a header
-            why = getattr(error, "error_string", error)
-            raise InputError(f"{path}: not a readable sound file ({why})") from None
-        if seconds > longest:
-            raise InputError(f"{path}: lasts {seconds:,.0f} s; up to {longest:g} s are taken, cut it into pieces")
-        return load_audio(path, self.audio)
+        recording = read_audio(path, longest)
+        samples = to_mono(recording, self.audio)
+        mel = melspectrogram(samples, self.audio.sample_rate, self.mels)
+        if mel.shape[1] < 2:
+            raise InputError(f"{path}: lasts {1000 * len(samples) / self.audio.sample_rate:.1f} ms, which is too short")
+        probabilities = dict(zip(self.class_names, self.probabilities(mel).tolist(), strict=True))
+        return Recognition(samples, mel, probabilities, recording.notices(self.audio) + self.band_notices(mel))
 
-    def mel(self, samples: np.ndarray) -> np.ndarray:
-        """The mel spectrogram float32 `[n_mels, frames]` of samples `[n]`, in dB below its peak."""
-        return melspectrogram(samples, self.audio.sample_rate, self.mels)
+    def band_notices(self, mel: np.ndarray) -> list[str]:
+        """A notice where the mel bands above NARROW hold nothing."""
+        lowest = frequencies(self.mels.n_mels + 2, self.mels.fmin, self.mels.fmax)[:-2]
+        above = mel[lowest >= NARROW]
+        if not above.size or above.max() > NARROW_DB:
+            return []
+        return [f"nothing above {NARROW / 1000:g} kHz, as in telephone recordings: the answer is less reliable"]
 
     def probabilities(self, mel: np.ndarray) -> np.ndarray:
         """The probability of each class `[classes]` for a mel `[n_mels, frames]`, evaluated like the study's clips."""
@@ -79,22 +100,21 @@ class Recogniser:
 
     def __call__(self, path: Path | str) -> dict[str, float]:
         """The probability of each emotion in a sound file."""
-        return dict(zip(self.class_names, self.probabilities(self.mel(self.samples(path))).tolist(), strict=True))
+        return self.recognise(path).probabilities
 
 
-def files(paths: Iterable[Path | str]) -> list[Path]:
-    """The sound files among `paths`, in order; folders stand for all that are in them, at any depth.
+def files(path: Path | str) -> tuple[list[Path], list[str]]:
+    """The sound files that `path` stands for, in order, and notices about what is skipped.
 
-    Raises InputError for a path that does not exist and for a folder without sound files.
+    A folder stands for all that are in it, at any depth (see `walk`), any other path for itself. Raises InputError for
+    a folder without sound files.
     """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if not path.exists():
-            raise InputError(f"{path} does not exist")
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise InputError(f"{path}: no sound files in this folder")
-        found += inside
-    return found
+    path = Path(path)
+    if not path.is_dir():
+        return [path], []
+    found = sorted(walk(path))
+    sounds = [file for file in found if file.suffix.lower() in SUFFIXES]
+    notices = skipped(path, [file for file in found if file.suffix.lower() not in SUFFIXES], SUFFIXES)
+    if not sounds:
+        raise InputError("; ".join([f"{path}: no sound files in this folder", *notices]))
+    return sounds, notices

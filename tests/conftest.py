@@ -23,6 +23,7 @@ FOLDERS = ("unit", "integration", "stress")  # of tests; each has a marker of th
 # Files that use the fixture `project`, by far the slowest, in two groups.
 GROUPS = {
     "tests/integration/test_app.py": 0,
+    "tests/integration/test_home.py": 0,
     "tests/integration/test_pipeline.py": 0,
     "tests/integration/test_report.py": 0,
     "tests/integration/test_sharing.py": 1,
@@ -138,6 +139,7 @@ def project(tmp_path_factory):
                 folder = copy_of_the_repository(building / "project")
                 (building / "sitecustomize.py").write_text(WITNESS)
                 witness = {"PYTHONPATH": str(building), "WITNESSED": str(building / "witnessed.tsv")}
-                assert "train@baseline" in repro(folder, **witness)
+                home = {"HOME": str(building / "home"), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
+                assert "train@baseline" in repro(folder, **witness, **home)
                 commit(folder)
     return shutil.copytree(place, tmp_path_factory.mktemp("own") / "first", symlinks=True) / "project"

@@ -2,13 +2,15 @@
 
 import difflib
 import reprlib
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
 from ser.core.errors import InputError
 
@@ -39,14 +41,23 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+def parse(text: str | bytes, name: object) -> Any:
+    """Return the content of a YAML text, read as DVC reads and writes it: as YAML 1.2, in which 1e-05 is a number.
+
+    Raises InputError where it is not valid YAML, has a key twice or a tag; the message starts with `name`.
+    """
+    try:
+        return YAML(typ="safe").load(text)
+    except (YAMLError, ValueError, TypeError, KeyError, RecursionError) as error:  # also of dates, tags, deep nesting
+        raise InputError(f"{name} is not valid YAML: {_first_problem(error)}") from None
+
+
 def load(path: Path = PATH) -> dict[str, Any]:
     """Return the whole of params.yaml as plain Python values."""
     try:
-        values = yaml.safe_load(Path(path).read_bytes())
+        values = parse(Path(path).read_bytes(), path)
     except FileNotFoundError:
         raise InputError(f"{path} not found: run this from the root of the repository") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also of dates, long numbers and deep nesting
-        raise InputError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping of sections, found {type(values).__name__}")
     for name in values:
@@ -85,14 +96,20 @@ def check(value: Any, kind: Any, key: str = "") -> Any:
         raise InputError(f"{PATH}: " + "; ".join(problems)) from None
 
 
+def _first_problem(error: Exception) -> str:
+    text, place = str(error), ""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        text, place = error.problem, f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: "
+    return place + textwrap.shorten(text, 200, placeholder="...")
+
+
 def _describe(problem: ErrorDetails, kind: Any, key: str) -> str:
     path = ".".join(str(part) for part in (key, *problem["loc"]) if part != "")
     if problem["type"] == "extra_forbidden":
         return _unknown(path, _field_names(kind))
     if problem["type"] == "missing":
         return f"key `{path}` is missing"
-    hint = " (write 0.0001, not 1e-4: YAML reads the latter as text)" if problem["type"] == "float_type" else ""
-    return f"key `{path}`: {problem['msg']}, found {reprlib.repr(problem['input'])}{hint}"
+    return f"key `{path}`: {problem['msg']}, found {reprlib.repr(problem['input'])}"
 
 
 def _unknown(path: object, known: Iterable[str]) -> str:

@@ -4,10 +4,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from ser.core import preconditions
 from ser.core.errors import FULL, InputError
 
 _doing = ContextVar("doing", default="")
@@ -32,6 +34,7 @@ def progress(items: Iterable | None = None, name: str = "", unit: str = "it", to
 def stage(main: Callable[..., None], *arguments: Any) -> None:
     """Run a stage's `main`; expected failures end the process with one readable line and status 1."""
     try:
+        preconditions.check_copy(Path.cwd())
         main(*arguments)
     except InputError as error:
         sys.exit(f"error: {error}")

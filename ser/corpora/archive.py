@@ -25,6 +25,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
+from ser.core import files
 from ser.core.errors import FULL, InputError
 from ser.core.stage import progress
 
@@ -141,7 +142,7 @@ def _members(source: Source, copy: Path) -> Iterator[dict[str, list[Member]]]:
     """The files of a folder or a zip by base name; a name may occur more than once."""
     members: dict[str, list[Member]] = defaultdict(list)
     if copy.is_dir():
-        for path in _walk(copy):
+        for path in filter(Path.is_file, files.walk(copy)):
             members[path.name].append(Member(path.stat().st_size, partial(path.open, "rb")))
         yield members
         return
@@ -162,19 +163,6 @@ def _remedy(source: Source, copy: Path) -> str:
     if copy.parent == DOWNLOADS:
         return "delete it and run the same command again to download it afresh"
     return f"replace it with a fresh copy of {source.url}"
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    """Files under `root` in a fixed order; linked folders are followed, each folder is visited once."""
-    seen: set[str] = set()
-    for folder, children, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            children.clear()
-            continue
-        seen.add(real)
-        children.sort()
-        yield from (path for name in sorted(files) if (path := Path(folder, name)).is_file())
 
 
 def download(source: Source, archive: Path) -> None:

@@ -27,7 +27,7 @@ EMOTIONS = {
 }
 MEN = ("03", "10", "11", "12", "15")
 WOMEN = ("08", "09", "13", "14", "16")
-NAME = re.compile(rf"({'|'.join(MEN + WOMEN)})([ab]\d\d)([{''.join(EMOTIONS)}])[a-z]\.wav")
+NAME = re.compile(rf"({'|'.join(MEN + WOMEN)})([ab][0-9][0-9])([{''.join(EMOTIONS)}])[a-z]\.wav")
 
 
 def fetch(target: Path, mirror: Path | None) -> None:

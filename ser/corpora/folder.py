@@ -9,16 +9,19 @@ The columns of that table are:
 """
 
 import shutil
+import sys
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
+from ser.core import files
 from ser.core.errors import InputError
-from ser.data.manifest import EMOTIONS
+from ser.data.manifest import EMOTIONS, clean, look_alikes, read_table
 
 TABLE = "clips.csv"
+SUFFIX = ".wav"
 REQUIRED = ("file", "speaker", "emotion")
 OPTIONAL = {"sex": "unknown", "text": "", "intensity": "normal"}  # and their defaults
 
@@ -26,27 +29,37 @@ OPTIONAL = {"sex": "unknown", "text": "", "intensity": "normal"}  # and their de
 def fetch(target: Path, source: Path) -> None:
     """Copy the table and the clips that it lists from `source` to the folder `target`; anna/1.wav becomes anna-1.wav.
 
-    Raises one InputError that names every wrong line, every missing file, and every wav file that is not listed.
+    Raises one InputError that names every wrong line, every missing file, and every wav file that is not listed. Files
+    of other kinds are counted on stderr.
     """
     table = read(source)
-    listed = {source / file for file in table["file"]}
-    problems = [f"{path} does not exist" for path in sorted(listed) if not path.is_file()]
-    problems += [f"{path} is not in {TABLE}" for path in sorted(source.rglob("*.wav")) if path not in listed]
+    found = list(files.walk(source))
+    clips = [path for path in found if path.suffix.lower() == SUFFIX]
+    others = [path for path in found if path not in clips and path != source / TABLE]
+    for notice in files.skipped(source, others, [SUFFIX]):
+        print(f"notice: {notice}", file=sys.stderr)
+    path_of = {clean(path.relative_to(source).as_posix()): path for path in clips}
+    problems = [f"{source / name} does not exist" for name in sorted(set(table["file"]) - set(path_of))]
+    problems += [f"{path} is not in {TABLE}" for name, path in path_of.items() if name not in set(table["file"])]
+    problems += look_alikes([path.as_posix() for path in clips], "the files")
     if problems:
         raise InputError("\n  ".join([f"{source / TABLE} and the files next to it do not agree:", *problems]))
     names = _flat(table["file"])
     for file, name in zip(table["file"], names, strict=True):
-        shutil.copy(source / file, target / name)
+        shutil.copy(path_of[file], target / name)
     table.assign(file=names).to_csv(target / TABLE, index=False)
 
 
-def _flat(files: pd.Series) -> pd.Series:
-    return files.str.replace("/", "-")
+def _flat(names: pd.Series) -> pd.Series:
+    return names.str.replace("/", "-")
 
 
 def parse(path: Path) -> dict[str, str]:
     """Speaker, sex, emotion, text and intensity of a clip, from the table in the folder of the corpus."""
-    return _rows(path.parent)[path.name]
+    try:
+        return _rows(path.parent)[clean(path.name)]
+    except KeyError:
+        raise InputError(f"{path}: not in {path.parent / TABLE}; run `dvc repro collect`") from None
 
 
 @cache
@@ -64,37 +77,34 @@ def _rows(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """The table in a folder, one row per clip.
+    """The table in a folder, one row per clip, indexed by its line in the file.
 
     Raises InputError for columns that are missing or unknown, for files that are listed twice or are not wav files
-    inside the folder, and for clips without a speaker or a known emotion.
+    inside the folder, for clips without a speaker or a known emotion, and for names that look alike.
     """
     path = folder / TABLE
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; it has one line per clip: {','.join(REQUIRED)}") from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table in UTF-8 ({error})") from None
-    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first cells for names of the lines
-        raise InputError(f"{path}: lines have more cells than the header; quote cells that contain a comma")
-    if missing := [column for column in REQUIRED if column not in table]:
-        raise InputError(f"{path}: column {missing[0]} is missing; required are {', '.join(REQUIRED)}")
+    if not path.is_file():
+        raise InputError(f"{path} is missing; it has one line per clip: {','.join(REQUIRED)}")
+    table = read_table(path, REQUIRED)
     if unknown := sorted(set(table) - {*REQUIRED, *OPTIONAL}):
-        raise InputError(f"{path}: unknown column {unknown[0]}; known are {', '.join([*REQUIRED, *OPTIONAL])}")
-    problems = []
-    for line, row in enumerate(table.itertuples(index=False), 2):
-        parts = PurePosixPath(row.file).parts
-        if ".." in parts or row.file.startswith("/") or not row.file.lower().endswith(".wav"):
-            problems.append(f"line {line}: {row.file!r} is not a wav file inside the folder")
-        if not row.speaker:
-            problems.append(f"line {line}: no speaker")
-        if row.emotion not in EMOTIONS:
-            problems.append(f"line {line}: emotion {row.emotion!r}; known are {', '.join(EMOTIONS)}")
-    problems += [f"{file} is listed twice" for file in table["file"][_flat(table["file"]).duplicated()]]
-    if problems:
-        raise InputError("\n  ".join([f"{path}:", *problems]))
+        raise InputError(f"{path}: unknown column {unknown[0]!r}; known are {', '.join([*REQUIRED, *OPTIONAL])}")
     for column, default in OPTIONAL.items():
         if column not in table:
             table[column] = default
+    problems = []
+    for row in table.itertuples():
+        parts = PurePosixPath(row.file).parts
+        if ".." in parts or row.file.startswith("/") or not row.file.lower().endswith(SUFFIX):
+            problems.append(f"line {row.Index}: {row.file!r} is not a wav file inside the folder")
+        if not row.speaker:
+            problems.append(f"line {row.Index}: no speaker")
+        if row.emotion not in EMOTIONS:
+            problems.append(f"line {row.Index}: emotion {row.emotion!r}; known are {', '.join(EMOTIONS)}")
+    names = _flat(table["file"])
+    problems += [f"line {line}: {file} is listed twice" for line, file in table["file"][names.duplicated()].items()]
+    problems += look_alikes(names, "file")
+    for column in ("speaker", "sex", "text", "intensity"):
+        problems += look_alikes(table[column], column)
+    if problems:
+        raise InputError("\n  ".join([f"{path}:", *problems]))
     return table

@@ -27,7 +27,7 @@ EMOTIONS = {
     "08": "surprise",
 }
 INTENSITIES = {"01": "normal", "02": "strong"}
-NAME = re.compile(r"03-01-(0[1-8])-(0[12])-(0[12])-0[12]-(0[1-9]|1\d|2[0-4])\.wav")
+NAME = re.compile(r"03-01-(0[1-8])-(0[12])-(0[12])-0[12]-(0[1-9]|1[0-9]|2[0-4])\.wav")
 
 
 def fetch(target: Path, mirror: Path | None) -> None:

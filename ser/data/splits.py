@@ -28,6 +28,7 @@ from pydantic import Field
 from ser.core.errors import InputError
 from ser.core.fold import Fold
 from ser.core.params import Config
+from ser.data import manifest
 
 ROLES = ("train", "validation", "test")
 COLUMNS = ["repeat", "fold", "clip", "role"]
@@ -120,6 +121,8 @@ _APART: dict[str, list[str]] = {
     "random": [],
 }
 
+_NAMES = sorted({column for columns in _APART.values() for column in columns})
+
 _PROTOCOLS: dict[str, _Protocol] = {
     "speaker": _by("speaker"),
     "loso": _leave_one_out("speaker"),
@@ -205,8 +208,10 @@ def check(split: pd.DataFrame, catalogue: pd.DataFrame, protocol: str) -> None:
     - a clip that is unknown, has two roles in one fold, or is not tested exactly once per repeat;
     - an empty role, or an emotion without training clips;
     - identical files on two sides;
-    - speakers, sentences or corpora on two sides where the protocol keeps them apart.
+    - speakers, sentences or corpora on two sides where the protocol keeps them apart, names that differ only by case or
+      invisible characters being the same.
     """
+    catalogue = catalogue.assign(**{column: catalogue[column].map(manifest.identity) for column in _NAMES})
     table = split.merge(catalogue[["clip", "corpus", "speaker", "text", "emotion", "sha256"]], on="clip", how="left")
     _refuse(table[table.sha256.isna() | ~table.role.isin(ROLES)], "is not in the catalogue or has an unknown role")
     _refuse(table[table.duplicated(["repeat", "fold", "clip"])], "has two roles in one fold")

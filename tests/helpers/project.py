@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from scripts.overrides import merged
+from ser.core import params
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
@@ -17,9 +18,15 @@ ENVIRONMENT = {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "OMP_NUM_THREADS": "1",  # the same bytes whatever the machine, and several projects at a time
 }
-# Loaded by every Python process of the first run: notes which files of data/, models/ and metrics/ each stage reads.
+# Loaded by every Python process of the first run: notes which files of data/, models/ and metrics/ each stage reads,
+# and connections beyond this machine.
 WITNESS = """
 import os, sys
+def network(event, arguments):
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and arguments[1][0] not in ("127.0.0.1", "::1"):
+        with open(os.environ["WITNESSED"] + ".network", "a") as notes:
+            print(*sys.orig_argv, arguments[1], file=notes)
+sys.addaudithook(network)
 def witness(event, arguments):
     if event == "open" and isinstance(arguments[0], str) and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
         path = os.path.relpath(os.path.abspath(arguments[0]))
@@ -44,7 +51,7 @@ def repro(project, *arguments, **environment):
 
 def change(project, changes):
     path = project / "params.yaml"
-    path.write_text(yaml.safe_dump(merged(yaml.safe_load(path.read_text()), changes), sort_keys=False))
+    path.write_text(yaml.safe_dump(merged(params.load(path), changes), sort_keys=False))
 
 
 def copy_of_the_repository(folder):
@@ -54,7 +61,7 @@ def copy_of_the_repository(folder):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "dvc.lock").unlink()  # of other params
-    change(folder, yaml.safe_load((ROOT / "experiments" / "tiny.yaml").read_text())["changes"])
+    change(folder, params.parse((ROOT / "experiments" / "tiny.yaml").read_text(), "tiny.yaml")["changes"])
     call("git", "init", "-q", cwd=folder)
     commit(folder)
     return folder

@@ -14,7 +14,7 @@ from ser.models.exported import Network
 EMOTIONS, RATE, FRAMES, N_MELS = ["anger", "neutral", "sadness"], 16000, 20, 16
 PARAMS = {
     "emotions": EMOTIONS,
-    "audio": {"sample_rate": RATE, "channel": "mean", "trim_db": 30.0},
+    "audio": {"sample_rate": RATE, "channel": "mean", "trim_db": 30.0, "remove_mean": False},
     "mels": {"n_fft": 512, "hop": 256, "n_mels": N_MELS, "fmin": 0.0, "fmax": 8000.0},
     "classifier": {"arch": "cnn", "pretrained": "none", "frames": FRAMES, "resize": None, "dropout": 0.5},
 }

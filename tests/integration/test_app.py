@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.helpers.audio import wav_bytes
 from tests.helpers.toy_model import speak
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -94,8 +95,10 @@ def test_a_clip_is_recognised_enhanced_and_can_be_heard(page, tmp_path):
     "kind, message",
     [
         ("text", "not a readable sound file"),
-        ("silent", "no sound in it"),
-        ("long", "up to 60 s are taken"),
+        ("silent", "silent, its peak is 0"),
+        ("constant", "silent, a constant"),
+        ("short", "lasts 20.0 ms; at least 50 ms are needed"),
+        ("long", "up to 60 s and"),
         ("huge", "20.0MB or smaller"),
     ],
 )
@@ -105,11 +108,34 @@ def test_a_useless_file_gets_a_friendly_message(page, tmp_path, kind, message):
         path.write_text("no sound")
     elif kind == "huge":
         path.write_bytes(bytes(21 << 20))
+    elif kind == "short":
+        speak(path, seconds=0.02)
+    elif kind == "constant":
+        soundfile.write(path, np.full(8000, 0.5), 16000)
     else:
         soundfile.write(path, np.zeros(8000) if kind == "silent" else np.ones(61 * 1000), 1000)
     upload(page, path)
     page.get_by_text(message).wait_for()
     assert "Traceback" not in page.content()
+
+
+@pytest.mark.parametrize(
+    "name", ["clip.opus", "clip.OGA", "clip.aiff", "clip.caf", "clip.mp3", "gsm.wav", "stream.wav"]
+)
+def test_every_format_that_predict_reads_is_taken(page, tmp_path, name):
+    samples, rate = soundfile.read(speak(tmp_path / "plain.wav", rate=8000))
+    path = tmp_path / name
+    if name == "stream.wav":
+        path.write_bytes(wav_bytes(samples, rate, riff=0xFFFFFFFF, data=0xFFFFFFFF))
+    elif name == "gsm.wav":
+        soundfile.write(path, samples, rate, subtype="GSM610")
+    else:
+        ogg = {".opus": ("OGG", "OPUS"), ".OGA": ("OGG", "VORBIS")}
+        container, subtype = ogg.get(path.suffix, (path.suffix[1:].upper(), None))
+        soundfile.write(path, samples, rate, format=container, subtype=subtype)
+    upload(page, path)
+    page.get_by_text("Recognised", exact=True).wait_for()
+    page.get_by_text("Nothing above 4 kHz, as in telephone recordings").wait_for()
 
 
 def test_generated_clips_are_seen_and_heard_next_to_real_ones(page):

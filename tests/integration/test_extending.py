@@ -3,14 +3,13 @@
 import json
 import re
 
-import yaml
-
 from scripts.overrides import merged
+from ser.core import params
 from tests.helpers.project import ROOT, change, copy_of_the_repository, repro
 
 PAGE = (ROOT / "docs/extending.md").read_text()
 FILES = dict(re.findall(r"`(ser/[\w/]+\.py)`(?:(?!```|`ser/).)*```python\n(.*?)```", PAGE, re.DOTALL))
-ENTRY = yaml.safe_load(*re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+ENTRY = params.parse(*re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL), "docs/extending.md")
 SMALL = {
     "study": {"arms": ["baseline"], "build_on": "baseline", "enhanced": []},
     "generators": {"gaussian": {"fit": {"frames": 32}, "sample": {"count": 4}}},

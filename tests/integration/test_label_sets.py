@@ -40,7 +40,7 @@ SMALL = {
 
 def change(changes):
     path = Path("params.yaml")
-    path.write_text(yaml.safe_dump(merged(yaml.safe_load(path.read_text()), changes)))
+    path.write_text(yaml.safe_dump(merged(params.load(), changes)))
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_test_clips_take_no_part_in_what_is_predicted_for_others(table):
 
 def test_without_opensmile_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "opensmile", None)
-    config = AudioConfig(sample_rate=16000, channel="mean", trim_db=None)
+    config = AudioConfig(sample_rate=16000, channel="mean", trim_db=None, remove_mean=False)
     with pytest.raises(InputError, match="pip install opensmile"):
         opensmile_svm.extract(["a.wav"], config)
 

@@ -1,14 +1,20 @@
 """`python -m ser predict`: what it prints, and how it fails."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from ser import Recogniser
 from tests.helpers import toy_model
+from tests.helpers.audio import wav_bytes
+from tests.helpers.files import write_files
 from tests.helpers.project import ROOT
 from tests.helpers.toy_model import EMOTIONS, speak
 
@@ -39,7 +45,8 @@ def test_predict_prints_one_line_per_file(folder, tmp_path):
 def test_predict_as_json(folder, tmp_path):
     path = speak(tmp_path / "a.wav")
     completed = predict(folder, "--json", path)
-    assert json.loads(completed.stdout) == {"path": str(path), "probabilities": Recogniser.load(folder)(path)}
+    probabilities = Recogniser.load(folder)(path)
+    assert json.loads(completed.stdout) == {"path": str(path), "probabilities": probabilities, "notices": []}
 
 
 def test_predict_names_bad_files_and_goes_on(folder, tmp_path):
@@ -51,8 +58,97 @@ def test_predict_names_bad_files_and_goes_on(folder, tmp_path):
     assert json.loads(completed.stdout)["path"] == str(good)
 
 
-@pytest.mark.parametrize("place, message", [("nowhere", "nowhere does not exist"), ("empty", "no sound files")])
+@pytest.mark.parametrize(
+    "place, message", [("nowhere", "nowhere: not a readable sound file (No such file"), ("empty", "no sound files")]
+)
 def test_predict_without_files_says_so(folder, tmp_path, place, message):
     Path(tmp_path / "empty").mkdir()
     completed = predict(folder, tmp_path / place)
     assert completed.returncode == 1 and message in completed.stderr and "Traceback" not in completed.stderr
+
+
+def test_predict_reads_every_codec_and_goes_on_after_a_path_that_is_not_there(folder, tmp_path):
+    samples, rate = soundfile.read(speak(tmp_path / "plain.wav"))
+    for subtype in ("GSM610", "ULAW", "MS_ADPCM"):
+        soundfile.write(tmp_path / f"{subtype}.wav", samples, rate, subtype=subtype)
+    (tmp_path / "stream.wav").write_bytes(wav_bytes(samples, rate, riff=0xFFFFFFFF, data=0xFFFFFFFF))
+    (tmp_path / "empty").mkdir()
+    completed = predict(folder, "--json", tmp_path / "gone", tmp_path / "gone.wav", tmp_path / "empty", tmp_path)
+    assert [Path(json.loads(line)["path"]).name for line in completed.stdout.splitlines()] == [
+        "GSM610.wav",
+        "MS_ADPCM.wav",
+        "ULAW.wav",
+        "plain.wav",
+        "stream.wav",
+    ]
+    assert completed.returncode == 1
+    assert completed.stderr.count("error: ") == 3
+    assert completed.stderr.splitlines()[-1] == "3 of the files could not be read"
+
+
+def test_companions_are_ignored_and_what_is_skipped_is_named(folder, tmp_path):
+    clips = tmp_path / "clips"
+    speak(clips / "a.wav")
+    junk = dict.fromkeys(["._a.wav", "__MACOSX/._a.wav", "__MACOSX/a.wav", ".DS_Store", "b.m4a", "c.webm"], b"junk")
+    write_files(clips, junk)
+    completed = predict(folder, "--json", clips)
+    assert completed.returncode == 0, completed.stderr
+    assert json.loads(completed.stdout)["path"] == str(clips / "a.wav")
+    assert completed.stderr.startswith(f"notice: {clips}: skipped 1 .m4a, 1 .webm; what is read are .aif ")
+    assert "error" not in completed.stderr
+
+
+def test_notices_come_with_the_answer(folder, tmp_path):
+    path = speak(tmp_path / "narrow.wav", rate=8000)
+    notice = "nothing above 4 kHz, as in telephone recordings: the answer is less reliable"
+    assert json.loads(predict(folder, "--json", path).stdout)["notices"] == [notice]
+    completed = predict(folder, path)
+    assert completed.returncode == 0 and completed.stdout.endswith("narrow.wav\n")
+    assert f"notice: {path}: {notice}\n" in completed.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+@pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["text", "json"])
+def test_names_in_any_encoding_are_printed(folder, tmp_path, encoding, arguments):
+    sound = speak(tmp_path / "z.wav").read_bytes()
+    names = [os.fsencode(tmp_path) + b"/" + name for name in (b"fr\xf6h.wav", "m\u00fcde.wav".encode(), b"z.wav")]
+    for name in names:
+        Path(os.fsdecode(name)).write_bytes(sound)
+    bad = os.fsencode(tmp_path) + b"/b\xf6se.wav"
+    Path(os.fsdecode(bad)).write_bytes(b"no sound")
+    command = [sys.executable, "-m", "ser", "predict", "--model", str(folder), *arguments, str(tmp_path)]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, env=environment)
+    errors = completed.stderr.decode(encoding)
+    assert completed.returncode == 1 and "Traceback" not in errors, errors
+    assert rf"error: {tmp_path}/b\udcf6se.wav: not a readable sound file" in errors
+    lines = [line for line in completed.stdout.decode(encoding).splitlines() if ".wav" in line]
+    assert len(lines) == 3
+    if arguments:
+        assert [os.fsencode(json.loads(line)["path"]) for line in lines] == names
+
+
+def test_a_closed_pipe_ends_it_quietly(folder, tmp_path):
+    for number in range(40):
+        speak(tmp_path / f"{number}.wav", seconds=0.1)
+    command = [sys.executable, "-u", "-m", "ser", "predict", "--json", "--model", str(folder), str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        first = running.stdout.readline()
+        running.stdout.close()
+        errors = running.stderr.read()
+    assert json.loads(first)["path"].endswith("0.wav")
+    assert running.returncode == -signal.SIGPIPE
+    assert "Traceback" not in errors and "Broken" not in errors
+
+
+@pytest.mark.parametrize("seconds", [0.4, None], ids=["while it starts", "while it works"])
+def test_ctrl_c_ends_it_quietly(folder, tmp_path, seconds):
+    os.mkfifo(tmp_path / "pipe.wav")  # it waits for a sound that does not come
+    paths = [str(speak(tmp_path / "a.wav")), str(tmp_path / "pipe.wav")]
+    command = [sys.executable, "-u", "-m", "ser", "predict", "--json", "--model", str(folder), *paths]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        time.sleep(seconds) if seconds else running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == -signal.SIGINT
+    assert errors == ""

@@ -1,14 +1,19 @@
 """EmoDB and RAVDESS as published: needs SER_MIRROR."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 
-from ser.audio.io import load_audio
+from ser import Recogniser
+from ser.audio.io import load_audio, read_audio
 from ser.audio.mel import melspectrogram
 from ser.corpora import archive, emodb, ravdess, scan
 from ser.data import manifest
+from tests.helpers import toy_model
 from tests.helpers.audio import (
     AUDIO,
     MELS,
@@ -84,6 +89,34 @@ def test_the_catalogue(mirror):
     assert clips["emodb"]["seconds"].agg(["min", "mean", "max"]).round(2).tolist() == [1.23, 2.78, 8.98]
     assert clips["ravdess"]["seconds"].agg(["min", "mean", "max"]).round(2).tolist() == [2.94, 3.70, 5.27]
     assert manifest.duplicates(table) == [["ravdess/03-01-03-01-02-01-07", "ravdess/03-01-03-01-02-02-07"]]
+
+
+def test_no_clip_gets_a_notice_and_every_one_does_as_a_telephone_call(mirror, tmp_path):
+    """The thresholds leave room on either side."""
+    model = Recogniser.load(toy_model.export(tmp_path / "export"))
+    model = replace(model, audio=AUDIO, mels=MELS)  # the network takes any number of bands
+    for path in sorted(mirror.rglob("*.wav"))[::40]:
+        recording = read_audio(path)
+        assert recording.notices() + model.band_notices(melspectrogram(load_audio(path, AUDIO), RATE, MELS)) == []
+        narrow = soxr.resample(recording.samples.mean(axis=1), recording.rate, 8000)
+        soundfile.write("narrow.wav", narrow, 8000)
+        assert len(model.band_notices(melspectrogram(load_audio("narrow.wav", AUDIO), RATE, MELS))) == 1
+
+
+@pytest.mark.parametrize("corpus", ["emodb", "ravdess"])
+def test_one_inverted_channel_changes_no_mel(mirror, corpus):
+    """But for a noise that is 60 dB softer than the clip."""
+    rng = np.random.default_rng(0)
+    for path in sorted((mirror / corpus).rglob("*.wav"))[::100]:
+        samples, rate = soundfile.read(path, always_2d=True)
+        samples = samples.mean(axis=1)
+        noise = rng.normal(0, 1e-3 * samples.std(), (len(samples), 2))
+        soundfile.write("plain.wav", samples, rate, subtype="FLOAT")
+        soundfile.write("inverted.wav", np.stack([samples, -samples], axis=1) + noise, rate, subtype="FLOAT")
+        plain, inverted = (load_audio(f"{name}.wav", UNTRIMMED) for name in ("plain", "inverted"))
+        mels = [melspectrogram(mono, RATE, MELS) for mono in (plain, inverted)]
+        loud = mels[0] > -30
+        assert np.abs(mels[1] - mels[0])[loud].max() < 1
 
 
 @pytest.mark.parametrize("corpus", ["emodb", "ravdess"])

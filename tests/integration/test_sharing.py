@@ -5,8 +5,10 @@ import re
 import shutil
 
 import pytest
-import yaml
 
+from app import artifacts
+from ser.core import params
+from ser.core.errors import InputError
 from tests.helpers.project import call
 
 KNOB = "augmentation.masked.time_mask"
@@ -40,7 +42,7 @@ def test_change_run_compare_plot_apply_and_share(work):
     shutil.rmtree(work / "drawn")
 
     call("dvc", "exp", "apply", "wider", cwd=work)
-    assert yaml.safe_load((work / "params.yaml").read_text())["augmentation"]["masked"]["time_mask"] == 0.3
+    assert params.load(work / "params.yaml")["augmentation"]["masked"]["time_mask"] == 0.3
 
     call("dvc", "exp", "push", "origin", "wider", cwd=work)
     assert "wider" in call("dvc", "exp", "list", "origin", "--all-commits", cwd=work)
@@ -51,9 +53,32 @@ def test_change_run_compare_plot_apply_and_share(work):
     call("dvc", "exp", "branch", "wider", "wider", cwd=colleague)
     call("git", "switch", "wider", cwd=colleague)
     call("dvc", "checkout", "--allow-missing", cwd=colleague)
-    assert yaml.safe_load((colleague / "params.yaml").read_text())["augmentation"]["masked"]["time_mask"] == 0.3
+    assert params.load(colleague / "params.yaml")["augmentation"]["masked"]["time_mask"] == 0.3
     assert (colleague / "metrics/compare.json").read_text() != before
     assert (colleague / "models/arms/masked.safetensors").exists()
+
+
+def test_a_clone_with_line_ends_of_windows_has_no_changes(project, tmp_path):
+    call("git", "clone", "-q", "-c", "core.autocrlf=true", project, tmp_path / "clone", cwd=tmp_path)
+    assert call("git", "status", "--porcelain", cwd=tmp_path / "clone") == ""
+    for name in call("git", "ls-files", cwd=project).splitlines():
+        assert (tmp_path / "clone" / name).read_bytes() == (project / name).read_bytes(), name
+    changed = json.loads(call("dvc", "status", "--json", cwd=tmp_path / "clone"))
+    states = [dep for causes in changed.values() for cause in causes for dep in cause.get("changed deps", {}).items()]
+    assert states and all(state == "deleted" for _, state in states), "data alone is not there"
+
+
+def test_the_app_advises_what_works_without_a_remote(project, tmp_path, monkeypatch):
+    """Where `dvc pull --allow-missing` fetches nothing and does not say so."""
+    call("git", "clone", "-q", project, tmp_path / "elsewhere/clone", cwd=tmp_path)
+    assert "up to date" in call("dvc", "pull", "--allow-missing", cwd=tmp_path / "elsewhere/clone")
+    monkeypatch.chdir(tmp_path / "elsewhere/clone")
+    for revision in (None, "HEAD"):
+        with pytest.raises(InputError) as error:
+            artifacts.folder(revision)
+        made, fetched = str(error.value).split("; ")[-2:]
+        assert "`make demo`" in made and "`dvc repro`" in made
+        assert fetched == "`dvc pull` fetches them only from a remote that you can reach (docs/remotes.md)"
 
 
 def test_a_sweep_is_queued_run_and_read(work):

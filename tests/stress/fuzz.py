@@ -47,7 +47,7 @@ MEMORY = 2 << 30  # bytes a target may take beyond what its modules do
 EXTREMES = [0, 1, 2**15, 2**31 - 1, 2**31, 2**32 - 1]
 PARAMS = {
     "emotions": ["anger", "neutral"],
-    "audio": {"sample_rate": 16000, "channel": "mean", "trim_db": 30.0},
+    "audio": {"sample_rate": 16000, "channel": "mean", "trim_db": 30.0, "remove_mean": False},
     "mels": {"n_fft": 512, "hop": 256, "n_mels": 16, "fmin": 0.0, "fmax": 8000.0},
     "classifier": {"arch": "cnn", "pretrained": "none", "frames": 32, "resize": None, "dropout": 0.5},
 }
@@ -274,7 +274,7 @@ def params_files(draw):
     text = (ROOT / "params.yaml").read_text()
     if draw(st.integers(0, 3)) == 0:
         return draw(damaged([text.encode()]))
-    values = yaml.safe_load(text)
+    values = params.parse(text, "params.yaml")
     inside = values
     while True:
         key = draw(st.sampled_from(sorted(inside, key=str)))

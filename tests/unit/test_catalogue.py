@@ -11,6 +11,7 @@ from ser.core.errors import InputError
 from ser.corpora import emodb, ravdess, scan
 from ser.data import manifest
 from stages import catalogue as stage
+from tests.helpers.audio import STREAMS, wav_bytes
 
 CLIPS = Path("data/corpora/emodb/wav")
 SELECTED = {"emodb": True, "ravdess": False, "demo": False, "folder": False}
@@ -128,8 +129,8 @@ def test_every_unusable_file_is_listed_with_its_reason():
     assert first == "11 of 12 files cannot be used; repair or remove them:"
     reasons = dict(line.strip().removeprefix(f"{CLIPS}/").split(": ", 1) for line in lines)
     assert reasons.pop("angry.wav").startswith("not an EmoDB file name; expected")
-    assert reasons.pop("03a04Fa.wav").startswith("unreadable (")
-    assert reasons.pop("03a04Na.wav").startswith("unreadable (")
+    assert reasons.pop("03a04Fa.wav").startswith("not a readable sound file (")
+    assert reasons.pop("03a04Na.wav").startswith("not a readable sound file (")
     assert reasons == {
         "03a01Na.wav": "silent, its peak is 0.0e+00 of full scale",
         "03a01Wa.wav": "silent, its peak is 6.1e-05 of full scale",
@@ -140,6 +141,35 @@ def test_every_unusable_file_is_listed_with_its_reason():
         "03a01Fa.wav": "another file is named emodb/03a01Fa too",
         "more/03a01Fa.wav": "another file is named emodb/03a01Fa too",
     }
+
+
+def test_streams_and_other_codecs_are_measured():
+    for letter, sizes in zip("FNWAET", STREAMS.values()):
+        (CLIPS / f"03a01{letter}a.wav").write_bytes(wav_bytes(TONE, 16_000, **sizes))
+    write("03a02Fa.wav", np.tile(TONE, 2), 8_000, subtype="GSM610")
+    table = scan.build(Path(), ["emodb"])
+    assert len(table) == 7
+    assert set(table["seconds"][:6]) == {0.25}
+    assert table["seconds"][6] == pytest.approx(1, abs=0.1)
+
+
+def test_what_is_odd_about_a_clip_is_noted(capsys):
+    write("03a01Fa.wav", np.stack([TONE, -TONE], axis=1))
+    write("03a01Na.wav", TONE + 0.3)
+    write("03a01Wa.wav")
+    scan.build(Path(), ["emodb"])
+    notices = capsys.readouterr().err.splitlines()
+    assert len(notices) == 2
+    assert notices[0].startswith(f"notice: {CLIPS}/03a01Fa.wav: its channels cancel each other")
+    assert notices[1].startswith(f"notice: {CLIPS}/03a01Na.wav: a constant offset of 30")
+
+
+def test_companions_are_no_clips():
+    write("03a01Fa.wav")
+    (CLIPS / "__MACOSX").mkdir()
+    for name in ("._03a01Fa.wav", "__MACOSX/03a01Fa.wav", "__MACOSX/._03a01Fa.wav"):
+        (CLIPS / name).write_bytes(b"\x00\x05\x16\x07")
+    assert list(scan.build(Path(), ["emodb"])["clip"]) == ["emodb/03a01Fa"]
 
 
 def test_a_corpus_without_clips_says_how_to_get_them():
@@ -172,7 +202,7 @@ def test_what_is_written_is_read_again(written):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("speaker", "talker", "column speaker is missing; expected clip, corpus"),
+        ("speaker", "talker", "column speaker is missing; expected are clip, corpus"),
         ("emodb/03a01Wa", "emodb/03a01Fa", "line 4, column clip: 'emodb/03a01Fa'; expected each clip once"),
         ("neutral", "bored", "line 3, column emotion: 'bored'; expected one of anger, boredom"),
         (",0.250000", ",long", "line 2, column seconds: 'long'; expected a duration above 0"),
@@ -186,6 +216,64 @@ def test_a_catalogue_that_was_edited_wrongly_names_column_and_line(written, old,
     written.write_text(text.replace(old, new))
     with pytest.raises(InputError, match=f"data/catalogue.csv.*{message}"):
         manifest.load(written)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("emodb-03", "emodb-03 "), ("emodb-a01", " emodb-a01"), ("03a01Wa,", "03a01Wa ,")],
+)
+def test_identifiers_are_stripped(written, old, new):
+    before = manifest.load(written)
+    lines = written.read_text().splitlines()
+    lines[3] = lines[3].replace(old, new)
+    written.write_text("\n".join(lines))
+    pd.testing.assert_frame_equal(manifest.load(written), before)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "quoted"),
+    [("EmoDB-03", "'EmoDB-03'"), ("emodb-03\u200b", r"'emodb-03\\u200b'"), ("emodb\u00ad-03", r"'emodb\\xad-03'")],
+)
+def test_names_that_look_alike_are_refused_with_both_spellings(written, spelling, quoted):
+    lines = written.read_text().splitlines()
+    lines[3] = lines[3].replace(",emodb-03,", f",{spelling},")
+    written.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(InputError, match=f"data/catalogue.csv: speaker 'emodb-03' and {quoted} differ by no more than"):
+        manifest.load(written)
+
+
+def test_reported_lines_are_those_of_the_file(written):
+    text = written.read_text().replace("\n", "\n\n").replace("normal", '"nor\nmal"').replace(",neutral,", ",bored,")
+    written.write_text(text)
+    line = next(number for number, line in enumerate(text.splitlines(), 1) if ",bored," in line)
+    assert line == 6
+    with pytest.raises(InputError, match=f"data/catalogue.csv, line {line}, column emotion: 'bored'"):
+        manifest.load(written)
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_another_separator_is_named(written, separator, name):
+    written.write_text(written.read_text().replace(",", separator))
+    with pytest.raises(InputError, match=f"data/catalogue.csv: its cells are separated by {name}; expected are commas"):
+        manifest.load(written)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("anna", "anna ", True),
+        ("anna", "Anna", True),
+        ("an na", "an\xa0\tna", True),
+        ("anna", "an\u200bna", True),
+        ("J\u00fcrgen", "Ju\u0308rgen", True),
+        ("Stra\u00dfe", "STRASSE", True),
+        ("anna", "ann", False),
+        ("an na", "anna", False),
+        ("J\u00fcrgen", "Jurgen", False),
+    ],
+)
+def test_names_are_the_same_for_people(one, other, same):
+    assert (manifest.identity(one) == manifest.identity(other)) == same
 
 
 def test_no_catalogue():

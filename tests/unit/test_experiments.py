@@ -7,16 +7,20 @@ import subprocess
 import sys
 from itertools import chain, pairwise
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
+from dvc.repo import Repo
 from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
+from pydantic import BaseModel
 
 from scripts import experiment, named
 from scripts.overrides import flattened, merged, override
 from ser import schema
 from ser.core import params
 from ser.core.errors import InputError
+from ser.generators import base
 from tests.helpers.project import ROOT
 
 COMMITTED = params.load(ROOT / "params.yaml")
@@ -117,7 +121,7 @@ def test_flattened_is_the_inverse_of_overrides():
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("seed", "'seed': expected KEY=VALUE"), ("a=[gan", r"'a=\[gan': its value is not YAML")]
+    ("text", "message"), [("seed", "'seed': expected KEY=VALUE"), ("a=[gan", r"'a=\[gan' is not valid YAML")]
 )
 def test_an_override_that_is_none(text, message):
     with pytest.raises(argparse.ArgumentTypeError, match=message):
@@ -134,7 +138,7 @@ def test_an_override_that_is_none(text, message):
         ("augmentation.augmented.time_maks=0.1", "unknown key `augmentation.augmented.time_maks`"),
         ("generators.diffusion.sample.step=3", "unknown key `generators.diffusion.sample.step`, did you mean `steps`?"),
         ("trainig.epochs=3", "unknown key `trainig`"),
-        ("training.learning_rate=1e-3", "write 0.0001, not 1e-4"),
+        ("training.learning_rate=1e-3x", "key `training.learning_rate`: Input should be a valid number, found '1e-3x'"),
     ],
 )
 def test_a_change_that_no_stage_would_accept_is_refused_at_once(change, message):
@@ -159,6 +163,7 @@ def test_metrics_are_kept_on_demand_and_need_no_more_than_the_comparison(options
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["experiment", "text", "split.folds=3", "--as", "thirds", *options])
     runs = []
+    monkeypatch.setattr(experiment.preconditions, "check_clone", lambda root: None)
     monkeypatch.setattr(named, "run", lambda *arguments: runs.append(arguments))
     monkeypatch.setattr(experiment.dvc.api, "read", lambda path, rev: files[path, rev])
     experiment.main()
@@ -174,6 +179,7 @@ def test_a_member_of_a_series_is_run_by_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["experiment", "synthetic_25"])
     runs = []
+    monkeypatch.setattr(experiment.preconditions, "check_clone", lambda root: None)
     monkeypatch.setattr(named, "run", lambda *arguments: runs.append(arguments))
     details = (ROOT / "metrics/details.json").read_text()
     monkeypatch.setattr(experiment.dvc.api, "read", lambda path, rev: details)
@@ -184,15 +190,24 @@ def test_a_member_of_a_series_is_run_by_its_name(tmp_path, monkeypatch):
 
 @pytest.fixture
 def commands(tmp_path, monkeypatch):
-    """In a new Git repository: the DVC commands that were called, none of which is run; `status` is how they end."""
+    """In a new repository: the DVC commands that were called, none of which is run.
+
+    `status` is how they end; experiments are kept where `keeps` is true.
+    """
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "first"], cwd=tmp_path, check=True)
+    Repo.init(tmp_path).close()
     monkeypatch.chdir(tmp_path)
-    called, run = SimpleNamespace(all=[], status=0), subprocess.run
+    called, run = SimpleNamespace(all=[], status=0, keeps=True), subprocess.run
 
     def record(command, **options):
         if command[0] != sys.executable:
             return run(command, **options)
         called.all.append(command[1:])
+        if "--name" in command and called.keeps:
+            name = command[command.index("--name") + 1]
+            run(["git", "update-ref", f"refs/exps/aa/bb/{name}", "HEAD"], check=True)
         return SimpleNamespace(returncode=called.status)
 
     monkeypatch.setattr(named.subprocess, "run", record)
@@ -239,6 +254,48 @@ def test_dvc_takes_changes_of_keys_that_params_leave_out(commands):
         assert params.load() == merged(COMMITTED, change)
 
 
+def float_keys(kind, values, key):
+    """The dotted key of every setting of `kind`, at `key` of params.yaml with `values`, that is a float."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        for name, field in kind.model_fields.items():
+            yield from float_keys(field.annotation, (values or {}).get(name), f"{key}.{name}")
+    elif kind is float:
+        yield key
+    elif getattr(kind, "__origin__", None) is dict:
+        for name, value in values.items():
+            yield from float_keys(get_args(kind)[1], value, f"{key}.{name}")
+    else:
+        yield from chain(*(float_keys(member, values, key) for member in get_args(kind)))
+
+
+def all_float_keys():
+    yield from float_keys(schema.ParamsConfig, COMMITTED, "")
+    for name, sections in COMMITTED["generators"].items():
+        for section, kind in (("fit", base.get(name).FitConfig), ("sample", base.get(name).SampleConfig)):
+            yield from float_keys(kind, sections[section], f".generators.{name}.{section}")
+
+
+@pytest.mark.parametrize("number", ["0.00001", "1e-05", "2.5E-8", "-1e-5", "1e+20", "3e16"])
+def test_every_float_that_dvc_writes_is_read_as_that_number(number, tmp_path, monkeypatch):
+    """DVC writes 0.00001 as 1e-05, which YAML 1.1 takes for text."""
+    keys = [key.removeprefix(".") for key in all_float_keys()]
+    assert {"training.learning_rate", "generators.gan.fit.autoencoder.kl", "augmentation.masked.vtlp"} < set(keys)
+    in_the_file = {key for key, value in flattened(COMMITTED) if isinstance(value, float)}
+    assert in_the_file <= set(keys)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    apply_overrides("params.yaml", [f"++{key}={number}" for key in keys])
+    assert {key: params.read(key, float) for key in keys} == dict.fromkeys(keys, float(number))
+
+
+def test_one_function_reads_yaml():
+    """PyYAML, which reads another dialect than DVC, is there for writing alone."""
+    for path in chain(
+        *(ROOT.joinpath(folder).rglob("*.py") for folder in ("app", "benchmarks", "scripts", "ser", "stages"))
+    ):
+        assert "yaml.safe_load" not in path.read_text(), path
+
+
 def test_a_run_that_fails_ends_with_its_status(commands):
     commands.status = 3
     with pytest.raises(SystemExit) as ended:
@@ -246,10 +303,21 @@ def test_a_run_that_fails_ends_with_its_status(commands):
     assert ended.value.code == 3
 
 
+def test_a_run_that_dvc_does_not_keep_is_reported(commands):
+    commands.keeps = False
+    with pytest.raises(InputError, match=r"^DVC ran `thirds` and did not keep it; .* in DVC's cache"):
+        named.run("thirds", {})
+
+
+def test_a_clone_whose_experiments_dvc_would_not_keep_is_refused_first(commands):
+    subprocess.run("git rev-parse HEAD > .git/shallow", shell=True, check=True)
+    with pytest.raises(InputError, match="it is shallow .* `git fetch --unshallow`$"):
+        named.run("thirds", {})
+    assert commands.all == []
+
+
 @pytest.mark.parametrize("kind", ["branch", "tag"])
 def test_a_name_that_git_knows_is_refused(kind, commands):
-    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
     subprocess.run(["git", kind, "thirds"], check=True)
     with pytest.raises(InputError, match="Git has a branch or a tag `thirds`"):
         named.run("thirds", {})

