@@ -25,7 +25,7 @@ LARGEST = 1 << 26  # samples of a file in all its channels: 256 MiB in single pr
 SILENCE = 1e-4  # half the range of the samples, of full scale; the softest clip of RAVDESS has 0.005
 LOUDEST = 1e9  # peak, of full scale; squares beyond it do not fit single precision
 CANCELLED = 0.1  # power of the mean of the channels, of what it would be if they were independent
-OFFSET = 0.1  # mean, in standard deviations of the samples; clips of EmoDB and RAVDESS stay below 0.03
+OFFSET = 0.1  # mean, in standard deviations of the samples; clips of EmoDB and RAVDESS stay below 0.05
 BLOCK = 512  # samples; loudness is measured over four blocks, as by librosa.effects.trim
 DECODED = 1 << 18  # samples in all channels that are decoded at a time
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from itertools import chain, pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import get_args
 
@@ -310,7 +311,7 @@ def test_a_run_that_dvc_does_not_keep_is_reported(commands):
 
 
 def test_a_clone_whose_experiments_dvc_would_not_keep_is_refused_first(commands):
-    subprocess.run("git rev-parse HEAD > .git/shallow", shell=True, check=True)
+    Path(".git/shallow").write_bytes(subprocess.check_output(["git", "rev-parse", "HEAD"]))
     with pytest.raises(InputError, match="it is shallow .* `git fetch --unshallow`$"):
         named.run("thirds", {})
     assert commands.all == []
