@@ -57,7 +57,7 @@ class AudioConfig(Config):
     sample_rate: int = Field(gt=0)
     channel: Literal["mean", "first"]
     trim_db: float | None = Field(gt=0)
-    remove_mean: bool = False
+    remove_mean: bool = False  # experiments and models from before this key lack it
 
 
 @dataclass(frozen=True)

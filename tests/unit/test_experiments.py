@@ -22,7 +22,7 @@ from ser import schema
 from ser.core import params
 from ser.core.errors import InputError
 from ser.generators import base
-from tests.helpers.project import ROOT
+from tests.helpers.project import ROOT, copy_of_the_repository
 
 COMMITTED = params.load(ROOT / "params.yaml")
 EXPERIMENTS = named.experiments()
@@ -325,9 +325,10 @@ def test_a_name_that_git_knows_is_refused(kind, commands):
     assert commands.all == []
 
 
-def test_the_command_names_the_key_and_runs_nothing():
+def test_the_command_names_the_key_and_runs_nothing(tmp_path):
     command = [sys.executable, "-m", "scripts.experiment", "tiny", "training.epoch=3"]
-    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    folder = copy_of_the_repository(tmp_path / "copy")  # this clone may be shallow
+    completed = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert completed.returncode == 1
     assert completed.stderr.strip() == "error: params.yaml: unknown key `training.epoch`, did you mean `epochs`?"
 

@@ -41,7 +41,7 @@ def test_what_is_written_is_read_again(folder):
 
 
 def test_numpy_reads_the_frames_one_after_the_other(folder):
-    frames = np.load(folder / "frames.npy")
+    frames = np.load(folder / "frames.npy", allow_pickle=False)
     assert frames.dtype == np.float16
     np.testing.assert_array_equal(frames, np.concatenate(list(spectra().values()), axis=1).T)
 
