@@ -82,12 +82,12 @@ def _stamp(*paths: str) -> Stamp:
 
 @st.cache_data(max_entries=64)
 def sound(mel: np.ndarray, rate: int, config: MelConfig) -> bytes:
-    """A WAV file made from a mel [n_mels, frames] by the vocoder."""
+    """A WAV file made from a mel [n_mels, frames] by Griffin-Lim."""
     return wav_bytes(mel_to_samples(mel, rate, config), rate)
 
 
 def show(container: DeltaGenerator, mel: np.ndarray, recording: bytes | None = None) -> None:
-    """Show a mel [n_mels, frames] with its sound: the recording if there is one, else that of the vocoder."""
+    """Show a mel [n_mels, frames] with its sound: the recording if there is one, else that of Griffin-Lim."""
     config, rate = params.read("mels", MelConfig), params.read("audio.sample_rate", int)
     container.pyplot(pictures.spectrogram(mel, rate, config, theme()), width="stretch")
     container.audio(recording or sound(mel, rate, config))
@@ -190,7 +190,7 @@ def generated_clips() -> None:
         "Real, from the training part": gallery.real_mels(dataset()),
         f"By {generator}": gallery.synthetic_mels(dataset(), generator),
     }
-    st.caption("All clips are played by the same vocoder, so that they can be compared by ear.")
+    st.caption("Griffin-Lim makes the sound of all clips, so that they can be compared by ear.")
     for title, mels in sides.items():
         st.subheader(title)
         for column, mel in zip(st.columns(gallery.COUNT), mels[emotion], strict=True):
