@@ -67,8 +67,9 @@ class Recogniser:
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError, InputError) as error:
             why = " ".join(str(error).split())
             raise InputError(
-                f"{folder}: no readable model ({why}); make it with `dvc repro export`, fetch it with `dvc pull "
-                "export`, or take that of the demo with `dvc exp apply demo`"
+                f"{folder}: no readable model ({why}); make that of the demo with `make demo` and take it with `dvc "
+                "exp apply demo`, or that of the study with `dvc repro export`; `dvc pull export` fetches it only from "
+                "a remote that you can reach (docs/remotes.md)"
             ) from None
 
     def recognise(self, path: Path | str, longest: float = LONGEST) -> Recognition:
