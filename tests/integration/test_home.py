@@ -31,11 +31,11 @@ def test_the_graph_leaves_nothing_in_the_home_folder_and_calls_nobody(project):
     assert not (project.parent / "witnessed.tsv.network").exists()
 
 
-def export(folder, **environment):
+def export(folder):
     """Export a model to ONNX in a process whose home folder is `folder`/home; return what that process left there."""
     home = folder / "home"
     home.mkdir()
-    environment = os.environ | {"HOME": str(home), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""} | environment
+    environment = os.environ | {"HOME": str(home), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
     command = [sys.executable, "-c", EXPORT]
     subprocess.run(command, cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
     assert Path(folder, "export/model.onnx").exists()
@@ -47,6 +47,9 @@ def test_an_export_leaves_nothing_in_the_home_folder(tmp_path, monkeypatch):
     assert export(tmp_path) == []
 
 
-def test_the_switch_is_what_prevents_it(tmp_path):
-    """A device id and a database of events; who wants to send them may say so."""
-    assert {"deviceid", "onnxruntime.db"} <= {path.name for path in export(tmp_path, ORT_DISABLE_TELEMETRY="0")}
+def test_the_switch_is_set_by_the_package_unless_the_user_has_set_it(monkeypatch):
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    command = [sys.executable, "-c", "import ser, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"]
+    for environment, expected in [({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")]:
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=True, capture_output=True, text=True)
+        assert done.stdout.strip() == expected
