@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo app report test test-fast lint bench stress audit sbom
+.PHONY: install cluster demo app report test test-fast lint bench stress audit sbom
 
 install: .venv/installed .venv/package
 
@@ -20,6 +20,13 @@ install: .venv/installed .venv/package
 	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
+# `ser cluster` needs Ray.
+cluster: install .venv/cluster
+
+.venv/cluster: requirements-cluster.txt | .venv/installed
+	$(PIP) -r requirements.txt -r requirements-cluster.txt
+	touch $@
+
 demo: install
 	python -m scripts.experiment demo
 
@@ -30,7 +37,7 @@ report: install
 	python -m app.report
 
 # The fast part first; pytest says how long each part took.
-test: test-fast
+test: test-fast cluster
 	python -m pytest tests/integration tests/stress
 
 test-fast: install
@@ -42,7 +49,7 @@ lint: install
 	mypy
 	codespell
 
-bench: install
+bench: install cluster
 	$(PIP) -r benchmarks/requirements.txt
 	python -m benchmarks.run
 

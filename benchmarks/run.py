@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.measured import run, show, table
 
-NAMES = ["ceilings", "training", "diffusion", "sampling", "mels", "dvc_costs", "ranks", "growth"]
+NAMES = ["ceilings", "training", "diffusion", "sampling", "mels", "dvc_costs", "cluster", "growth"]
 RESULTS, DOCUMENT = Path("benchmarks/results"), Path("docs/performance.md")
 
 

@@ -1,4 +1,7 @@
-"""The command `ser`, also `python -m ser`: `ser predict PATH ...` prints the emotion in sound files."""
+"""The command `ser`, also `python -m ser`.
+
+`ser predict PATH ...` prints the emotion in sound files; `ser cluster` runs the graph of dvc.yaml on many workers.
+"""
 
 import argparse
 import io
@@ -8,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ser.core.errors import InputError
 from ser.core.stage import progress, stage
@@ -30,15 +34,33 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """Parse `arguments`, those of the process by default, and do what they ask for."""
     from ser.models.exported import FOLDER  # here, as PyTorch takes seconds in which Ctrl-C may come
 
-    parser = argparse.ArgumentParser("ser", description="Recognise emotion in speech.")
+    parser = argparse.ArgumentParser("ser", description="Recognise emotion in speech, and run the study.")
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("predict", help="print the probability of each emotion in sound files")
     command.add_argument("paths", nargs="+", metavar="PATH", help="a sound file, or a folder of sound files")
-    command.add_argument("--json", action="store_true", help="print one line of JSON per file")
-    command.add_argument("--model", default=FOLDER, metavar="FOLDER", help="default: %(default)s")
-    options = parser.parse_args(arguments)
-    if failed := predict(options.paths, options.model, options.json):
+    command.add_argument("--json", dest="as_json", action="store_true", help="print one line of JSON per file")
+    command.add_argument("--model", dest="folder", default=FOLDER, metavar="FOLDER", help="default: %(default)s")
+    command.set_defaults(run=_predict)
+    command = commands.add_parser("cluster", help="run the graph of dvc.yaml on many workers, with Ray")
+    command.add_argument("targets", nargs="*", metavar="STAGE", help="with what they depend on; default: all stages")
+    command.add_argument("--workers", type=int, help="tasks at a time, where Ray is started here; default: as fit")
+    command.add_argument("--cpus", type=int, default=1, help="of a task: its number of threads; default: %(default)s")
+    command.add_argument("--gpus", type=float, help="of a task, for instance 0.25; default: one, if there are any")
+    command.add_argument("--retries", type=int, default=3, help="of a task whose process dies; default: %(default)s")
+    command.set_defaults(run=_cluster)
+    options = vars(parser.parse_args(arguments))
+    options.pop("run")(**options)
+
+
+def _predict(**options: Any) -> None:
+    if failed := predict(**options):
         sys.exit(f"{failed} of the files could not be read")
+
+
+def _cluster(**options: Any) -> None:
+    from ser import cluster
+
+    cluster.run(**options)
 
 
 def predict(paths: Sequence[str], folder: str | Path, as_json: bool) -> int:

@@ -70,9 +70,7 @@ class Enhance(DatasetJob):
                 pd.concat(tables).to_csv(temporary, index=False)
 
 
-def main(generator: str) -> None:
-    fold_jobs.run(Enhance(generator))
-
+JOB = Enhance
 
 if __name__ == "__main__":
-    stage(main, *sys.argv[1:])
+    stage(fold_jobs.main, JOB, *sys.argv[1:])

@@ -39,9 +39,7 @@ class FitGenerator(DatasetJob):
             tracking.read(folders, "step").to_csv(temporary, index=False)
 
 
-def main(generator: str) -> None:
-    fold_jobs.run(FitGenerator(generator))
-
+JOB = FitGenerator
 
 if __name__ == "__main__":
-    stage(main, *sys.argv[1:])
+    stage(fold_jobs.main, JOB, *sys.argv[1:])

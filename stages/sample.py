@@ -100,9 +100,7 @@ class SampleGenerator(DatasetJob):
         )
 
 
-def main(generator: str) -> None:
-    fold_jobs.run(SampleGenerator(generator))
-
+JOB = SampleGenerator
 
 if __name__ == "__main__":
-    stage(main, *sys.argv[1:])
+    stage(fold_jobs.main, JOB, *sys.argv[1:])

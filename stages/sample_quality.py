@@ -79,9 +79,7 @@ class SampleQuality(DatasetJob):
         figures.save(figure, f"plots/embeddings/{self.generator}.png")
 
 
-def main(generator: str) -> None:
-    fold_jobs.run(SampleQuality(generator))
-
+JOB = SampleQuality
 
 if __name__ == "__main__":
-    stage(main, *sys.argv[1:])
+    stage(fold_jobs.main, JOB, *sys.argv[1:])

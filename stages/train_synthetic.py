@@ -6,10 +6,7 @@ from ser.core import fold_jobs
 from ser.core.stage import stage
 from ser.training.arms import TrainSyntheticArm
 
-
-def main(generator: str) -> None:
-    fold_jobs.run(TrainSyntheticArm(generator))
-
+JOB = TrainSyntheticArm
 
 if __name__ == "__main__":
-    stage(main, *sys.argv[1:])
+    stage(fold_jobs.main, JOB, *sys.argv[1:])

@@ -23,6 +23,7 @@ FOLDERS = ("unit", "integration", "stress")  # of tests; each has a marker of th
 # Files that use the fixture `project`, by far the slowest, in two groups.
 GROUPS = {
     "tests/integration/test_app.py": 0,
+    "tests/integration/test_cluster.py": 1,
     "tests/integration/test_home.py": 0,
     "tests/integration/test_pipeline.py": 0,
     "tests/integration/test_report.py": 0,

@@ -11,18 +11,12 @@ Precision = Literal["bf16", "fp32"]
 
 
 def setup_torch() -> torch.device:
-    """Switch PyTorch to deterministic algorithms and return the device: the GPU if there is one, else the CPU.
-
-    Ranks on one machine take its GPUs in turn; with more ranks than GPUs, several ranks share one.
-    """
+    """Switch PyTorch to deterministic algorithms and return the device: the GPU if there is one, else the CPU."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads it
     _keep_freed_memory()
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    return torch.device("cuda")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _keep_freed_memory() -> None:

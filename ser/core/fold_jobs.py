@@ -8,7 +8,7 @@ import hashlib
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from ser.core import params, ranks, sources
+from ser.core import params, sources
 from ser.core.atomic import remove, replacing
 from ser.core.device import setup_torch
 from ser.core.errors import InputError
@@ -88,35 +88,53 @@ def _plain(config: BaseModel) -> dict[str, Any]:
     return config.model_dump()
 
 
+def main(job: Callable[[str], FoldJob], argument: str, fold: str | None = None) -> None:
+    """What the script of a stage does: run its job for every fold, or only finish the one named `fold` ("0-1")."""
+    if fold is None:
+        run(job(argument))
+    else:
+        finish(job(argument), fold)
+
+
 def run(job: FoldJob) -> None:
     """Run `job` for every fold that is not finished yet, then gather the results.
 
     Folders made from other parameters, inputs or code are not used, and all are removed once the outputs are written.
-    Processes that share the folder share the work (ser.core.ranks); ranks leave gathering to a plain run.
     """
-    if ranks.launched():
-        ranks.supervise()
-    place = ROOT / job.name / job.fingerprint()
-    place.mkdir(parents=True, exist_ok=True)
-    folders = [place / fold.name for fold in job.folds]
-    if finished := sum(folder.exists() for folder in folders):
+    folders = _folders(job)
+    if finished := sum(folder.exists() for folder in folders.values()):
         print(f"{job.name}: going on, {finished} of {len(folders)} folds were finished before")
-    status = ranks.launch() if finished < len(folders) and not ranks.launched() else 0
-    if status and (missing := [folder.name for folder in folders if not folder.exists()]):
-        raise InputError(
-            f"{ranks.LAUNCH}: it ended with status {status} and without folds {', '.join(missing)}; run the same "
-            "command again, the others are kept"
-        )
-    for wait in [False] if ranks.launched() else [False, True]:
-        for number, (fold, folder) in enumerate(zip(job.folds, folders, strict=True), 1):
-            with (
-                ranks.claim(folder.with_suffix(".lock"), wait) as mine,
-                doing(f"{job.name}, {number} of {len(folders)}"),
-            ):
-                if mine and not folder.exists():
-                    with replacing(folder) as temporary:
-                        temporary.mkdir()
-                        job.run(fold, temporary)
-    if not ranks.launched():
-        job.gather(folders)
-        remove(ROOT / job.name)
+    for number, (fold, folder) in enumerate(zip(job.folds, folders.values(), strict=True), 1):
+        with doing(f"{job.name}, {number} of {len(folders)}"):
+            _finish(job, fold, folder)
+    job.gather([*folders.values()])
+    remove(ROOT / job.name)
+
+
+def finish(job: FoldJob, name: str) -> None:
+    """Run `job` for the fold of that name, unless it is finished; a later `run` gathers it.
+
+    Raises InputError where there is no such fold.
+    """
+    folders = _folders(job)
+    if name not in folders:
+        raise InputError(f"{job.name} has no fold {name}; there are {', '.join(folders)}")
+    _finish(job, next(fold for fold in job.folds if fold.name == name), folders[name])
+
+
+def missing(job: FoldJob) -> list[str]:
+    """The names of the folds of `job` that are not finished."""
+    return [name for name, folder in _folders(job).items() if not folder.exists()]
+
+
+def _folders(job: FoldJob) -> dict[str, Path]:
+    """Where the result of each fold belongs, by name, in order of the folds."""
+    place = ROOT / job.name / job.fingerprint()
+    return {fold.name: place / fold.name for fold in job.folds}
+
+
+def _finish(job: FoldJob, fold: Fold, folder: Path) -> None:
+    if not folder.exists():
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            job.run(fold, temporary)

@@ -51,5 +51,7 @@ def test_the_switch_is_set_by_the_package_unless_the_user_has_set_it(monkeypatch
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
     command = [sys.executable, "-c", "import ser, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"]
     for environment, expected in [({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")]:
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | environment, check=True, capture_output=True, text=True
+        )
         assert done.stdout.strip() == expected

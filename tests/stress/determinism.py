@@ -1,7 +1,6 @@
 """What the same seed gives under other circumstances.
 
-The baseline of the smallest experiment is trained again in another process, over ranks, with more threads, and without
-AVX-512.
+The baseline of the smallest experiment is trained again in another process, with more threads, and without AVX-512.
 
 `python -m tests.stress.determinism --out FILE`
 """
@@ -19,10 +18,8 @@ from benchmarks import measured
 from tests.helpers import project
 
 OUTPUTS = "metrics/predictions/baseline.csv", "models/arms/baseline.safetensors"
-TORCHRUN = f"{sys.executable} -m torch.distributed.run --nproc-per-node 2"
 CIRCUMSTANCES = {
     "another process": {},
-    "two ranks under torchrun": {"SER_LAUNCH": TORCHRUN},
     "2 threads": {"OMP_NUM_THREADS": "2"},
     "4 threads": {"OMP_NUM_THREADS": "4"},
     "a processor without AVX-512": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},

@@ -34,7 +34,7 @@ FAULTS = {
     "disk full in the middle of a file": "limit",
     "out of memory at a change of a file": "memory",
 }
-IGNORED = (".git", ".dvc", "__pycache__", "results")  # results: of benchmarks and of this
+IGNORED = (".git", ".dvc", "__pycache__", "logs", "results")  # results: of benchmarks and of this
 
 
 def undisturbed(folder):

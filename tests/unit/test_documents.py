@@ -2,12 +2,14 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from benchmarks import measured
 from benchmarks import run as bench
 from scripts import leakage_figure, licences, results
+from ser.core import params
 from ser.reporting import figures
 from tests.helpers.project import ROOT
 from tests.stress import run as stress
@@ -60,3 +62,10 @@ def test_licences_of_all_that_is_used_directly_are_listed():
 def test_shell_in_the_documents_parses(document):
     for script in re.findall(r"```bash\n(.*?)```", document.read_text(), re.DOTALL):
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_the_files_for_clusters_are_sound_and_say_what_is_installed():
+    subprocess.run(["bash", "-n", "deploy/slurm.sh"], check=True)
+    job = params.parse(Path("deploy/rayjob.yaml").read_bytes(), "deploy/rayjob.yaml")["spec"]["rayClusterSpec"]
+    assert f"ray=={job['rayVersion']}" in Path("requirements-cluster.txt").read_text()
+    assert job["authOptions"] == {"mode": "token"}

@@ -21,6 +21,7 @@ def test_dependencies_are_those_that_are_pinned():
     extras = PROJECT["optional-dependencies"]
     wanted = names([*PROJECT["dependencies"], *extras["app"], *extras["dev"]])
     assert wanted == names((ROOT / "requirements.in").read_text().splitlines())
+    assert names(extras["cluster"]) == names((ROOT / "requirements-cluster.txt").read_text().splitlines())
     assert names(extras["bench"]) == names((ROOT / "benchmarks/requirements.txt").read_text().splitlines())
 
 
