@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install cluster demo app report test test-fast lint bench stress audit sbom
+.PHONY: install cluster encoder demo app report test test-fast lint bench stress audit sbom
 
 install: .venv/installed .venv/package
 
@@ -27,6 +27,13 @@ cluster: install .venv/cluster
 	$(PIP) -r requirements.txt -r requirements-cluster.txt
 	touch $@
 
+# `python -m scripts.speech_encoder` needs transformers.
+encoder: install .venv/encoder
+
+.venv/encoder: requirements-encoder.txt | .venv/installed
+	$(PIP) -r requirements.txt -r requirements-encoder.txt
+	touch $@
+
 demo: install
 	python -m scripts.experiment demo
 
@@ -37,7 +44,7 @@ report: install
 	python -m app.report
 
 # The fast part first; pytest says how long each part took.
-test: test-fast cluster
+test: test-fast cluster encoder
 	python -m pytest tests/integration tests/stress
 
 test-fast: install

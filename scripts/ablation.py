@@ -3,7 +3,7 @@
 experiments/ablations/NAME.yaml names the `arm` whose training is measured, what is `given` and the `candidates`, both
 as overrides of params.yaml. Each candidate is trained next to the workspace, as the DVC experiment ablation-NAME-1 and
 so on, no further than that arm. What counts is the UA on the validation speakers of every fold at the epoch that
-training selected: only metrics/curves is read of an experiment. Predictions for test speakers are never opened. After
+training selected, averaged over runs: only metrics/curves is read of an experiment. Predictions for test speakers are never opened. After
 each candidate, metrics/ablations/NAME.json has everything that was measured so far.
 """
 
@@ -61,7 +61,7 @@ def measure(name: str, ablation: named.Ablation) -> None:
         if measured != settings[number]:
             raise InputError(f"params.yaml was changed while {label!r} was measured; restore it and start again")
         curves = pd.read_csv(io.StringIO(dvc.api.read(f"metrics/curves/{ablation.arm}.csv", rev=experiment)))
-        selected = validation.selected_epochs(curves)
+        selected = validation.by_fold(validation.selected_epochs(curves))
         results["candidates"][label] = {
             "changes": changes,
             "ua": selected["validation_ua"].tolist(),

@@ -4,20 +4,21 @@ import pandas as pd
 from sklearn.metrics import balanced_accuracy_score
 
 from scripts import study_tables, validation
-from ser.evaluation.predictions import read_curves, read_predictions
+from ser.evaluation.predictions import NUMBERS, read_curves, read_predictions
 from ser.reporting import tables
 
 
 def read(arm: str, emotions: list[str]) -> pd.DataFrame:
-    """Return the UA of each training of an arm: columns `test` and `validation`, one row per (repeat, fold).
+    """Return the UA of an arm on each fold, averaged over runs: columns `test` and `validation`, by (repeat, fold).
 
     On validation speakers it is the UA at the epoch that they selected.
     """
-    predictions = read_predictions(f"metrics/predictions/{arm}.csv", emotions).groupby(["repeat", "fold"])
-    test = predictions.apply(lambda fold: balanced_accuracy_score(fold["emotion"], fold["predicted"]))
-    curves = read_curves(f"metrics/curves/{arm}.csv")
-    selected = validation.selected_epochs(curves).set_index(["repeat", "fold"])
-    return pd.DataFrame({"test": test, "validation": selected["validation_ua"]})
+    predictions = read_predictions(f"metrics/predictions/{arm}.csv", emotions).groupby(NUMBERS)
+    test = predictions.apply(lambda run: balanced_accuracy_score(run["emotion"], run["predicted"]))
+    selected = validation.by_fold(validation.selected_epochs(read_curves(f"metrics/curves/{arm}.csv")))
+    return pd.DataFrame(
+        {"test": test.groupby(["repeat", "fold"]).mean(), "validation": selected["validation_ua"]}
+    )
 
 
 def table(trainings: dict[str, pd.DataFrame], generators: list[str]) -> str:

@@ -11,6 +11,7 @@ DEFAULT = FOLDER / "details.json"  # of the run of params.yaml as it is
 EXPERIMENTS = FOLDER / "experiments"
 ABLATIONS = FOLDER / "ablations"
 OPENSMILE_SVM = FOLDER / "opensmile_svm.json"
+SPEECH_ENCODERS = FOLDER / "speech_encoders"
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 `python -m scripts.results` rewrites what stands between `<!-- results: NAME -->` and `<!-- end -->`. It reads the
 default run (metrics/details.json, predictions and curves), metrics/experiments/NAME.json
 (`python -m scripts.experiment NAME --keep`) and metrics/ablations/NAME.json (`python -m scripts.ablation NAME`). Where
-a file is missing, or an ablation is incomplete, the document names the command and how long it takes. Metrics of
-handcrafted features are shown next to the published ones where metrics/opensmile_svm.json
-(`python -m scripts.opensmile_svm`) exists.
+a file is missing, or an ablation is incomplete, the document names the command and how long it takes. Classifiers on
+fixed features are shown next to the published ones: metrics/opensmile_svm.json (`python -m scripts.opensmile_svm`) and
+metrics/speech_encoders/NAME.json (`python -m scripts.speech_encoder`).
 """
 
 import re
@@ -29,14 +29,22 @@ DOCUMENTS = (Path("README.md"), Path("docs/results.md"))
 PICTURE = Path("plots/leakage.png")
 # How single experiments are shown that are not shown as a whole.
 SHOW = {"random_split": tables.table, "from_noise": study_tables.enhanced}
+# Classifiers on fixed features, by the names of their scripts.
+FIXED_FEATURES = {
+    name: Planned(title, None, f"python -m scripts.{name}")
+    for name, title in {
+        "opensmile_svm": "openSMILE's ComParE 2016 and an SVM",
+        "speech_encoder": "logistic regression on a frozen speech encoder",
+    }.items()
+}
 BEGIN = "<!-- results: "
 MARK = re.compile(rf"({BEGIN}(.*?) -->\n)((?:(?!{BEGIN}).)*?)(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
     """Rewrite the tables of all documents and the picture of the leakage."""
-    default, trainings, experiments, ablations, opensmile_svm = load()
-    sections = contents(default, trainings, experiments, ablations, opensmile_svm)
+    default, trainings, experiments, ablations, fixed_features = load()
+    sections = contents(default, trainings, experiments, ablations, fixed_features)
     texts = {document: filled(document, sections) for document in DOCUMENTS}
     for document, text in texts.items():
         with replacing(document) as temporary:
@@ -45,12 +53,14 @@ def main() -> None:
         figures.save(leakage_figure.picture(default, experiments["random_split"]), PICTURE)
 
 
-def load() -> tuple[Details, dict[str, pd.DataFrame], dict[str, Details], dict[str, Any], dict[str, Details]]:
+def load() -> tuple[
+    Details, dict[str, pd.DataFrame], dict[str, Details], dict[str, Any], dict[str, dict[str, Details]]
+]:
     """Return all that is shown.
 
     These are the default run, `{arm: table as of fold_differences.read}` of its trainings, `{name: details}` of the
-    experiments that were kept, `{name: results}` of the complete ablations, and `{name: details}` of an SVM on
-    openSMILE features on the folds of a run.
+    experiments that were kept, `{name: results}` of the complete ablations, and those of classifiers on fixed features
+    (see `study_tables.published`).
     """
     if not kept_metrics.DEFAULT.exists():
         raise InputError(f"{kept_metrics.DEFAULT} is missing: there are no results yet; run `dvc repro`")
@@ -60,8 +70,17 @@ def load() -> tuple[Details, dict[str, pd.DataFrame], dict[str, Details], dict[s
     asked = named.ablations()
     ablations = _kept(asked, kept_metrics.ABLATIONS)
     ablations = {name: results for name, results in ablations.items() if is_complete(results, asked[name])}
-    svm = kept_metrics.OPENSMILE_SVM
-    return default, trainings, experiments, ablations, kept_metrics.read(svm) if svm.exists() else {}
+    return default, trainings, experiments, ablations, fixed_features()
+
+
+def fixed_features() -> dict[str, dict[str, Details]]:
+    """Return {title: {setting: details}} of each classifier on fixed features; one that was not run is empty."""
+    svm, encoder = (part.title for part in FIXED_FEATURES.values())
+    measured = {svm: kept_metrics.read(kept_metrics.OPENSMILE_SVM) if kept_metrics.OPENSMILE_SVM.exists() else {}}
+    encoders = sorted(kept_metrics.SPEECH_ENCODERS.glob("*.json"))
+    if not encoders:
+        return measured | {encoder: {}}
+    return measured | {f"logistic regression on {path.stem}, frozen": kept_metrics.read(path) for path in encoders}
 
 
 def _kept(names: Iterable[str], folder: Path) -> dict[str, Any]:
@@ -101,7 +120,7 @@ def contents(
     trainings: dict[str, pd.DataFrame],
     experiments: dict[str, Details],
     ablations: dict[str, Any],
-    opensmile_svm: dict[str, Details],
+    fixed_features: dict[str, dict[str, Details]],
 ) -> dict[str, str]:
     """Return {mark: Markdown} of everything there is to show, from what `load` returns."""
     current, plan = params.load(), planned()
@@ -114,7 +133,7 @@ def contents(
         "recalls": study_tables.recalls(default),
         "quality": tables.quality_table(default["quality"]) if default["quality"] else "No generator took part.",
         "enhanced": study_tables.enhanced(default),
-        "published": study_tables.published(with_goal, runs, opensmile_svm),
+        "published": study_tables.published(with_goal, runs, fixed_features),
         "goals": study_tables.goals(with_goal, runs),
     }
     for name, experiment in named.study().items():
@@ -134,6 +153,7 @@ def contents(
     for mark in (f"ablations/{name}" for name in named.ablations()):
         sections[mark] = study_tables.ablation(measured[mark]) if mark in measured else _not_run([plan[mark]])
     missing = {mark: part for mark, part in plan.items() if mark not in experiments | measured}
+    missing |= {name: part for name, part in FIXED_FEATURES.items() if fixed_features.get(part.title) == {}}
     sections["missing"] = study_tables.missing(missing)
     settings = {name: merged(current, part.changes) for name, part in parts().items()}
     changed = {name: changed_settings(details["params"], settings[name]) for name, details in experiments.items()}

@@ -113,20 +113,27 @@ def leakage(apart: Details, random: Details) -> str:
     return tables.markdown([["arm", "UA, speakers apart", "UA, random split (leaks)", "inflation"], *rows])
 
 
-def published(settings: dict[str, Experiment], runs: dict[str, Details], opensmile_svm: dict[str, Details]) -> str:
+def published(
+    settings: dict[str, Experiment], runs: dict[str, Details], fixed_features: dict[str, dict[str, Details]]
+) -> str:
     """Return published results next to ours.
 
-    `settings` has the experiments to show, `runs` the details of those that were run, and `opensmile_svm` those of an
-    SVM on openSMILE features on the same folds.
+    `settings` has the experiments to show, `runs` the details of those that were run, and `fixed_features` those of
+    each classifier on fixed features on the same folds, {title: {setting: details}}, empty where it was not run.
     """
     rows = [["setting", "system", "UA", "WA"]]
     for name, setting in settings.items():
         for other in setting.published:
             rows.append([setting.title, other.system, *("" if x is None else str(x) for x in (other.ua, other.wa))])
-        ours = {f"**ours, {arm}**": metrics for arm, metrics in _ours(runs[name]).items()} if name in runs else {}
-        if name in opensmile_svm:
-            handcrafted = opensmile_svm[name]["arms"]["opensmile_svm"]["overall"]
-            ours = {"openSMILE's ComParE 2016 and an SVM, on our folds": handcrafted} | ours
+        ours = {}
+        for title, measured in fixed_features.items():
+            if not measured:
+                rows.append([setting.title, f"{title}, on our folds", "not run yet", ""])
+            elif name in measured:
+                (arm,) = measured[name]["arms"].values()
+                ours[f"{title}, on our folds"] = arm["overall"]
+        if name in runs:
+            ours |= {f"**ours, {arm}**": metrics for arm, metrics in _ours(runs[name]).items()}
         for system, metrics in ours.items():
             rows.append([setting.title, system, tables.percent(metrics["ua"]), tables.percent(metrics["wa"])])
     return tables.markdown(rows)

@@ -16,7 +16,7 @@ from ser.evaluation.study import StudyConfig
 from ser.generators import base
 from ser.generators.denoiser import EnhancementConfig
 from ser.models.classifier import ClassifierConfig
-from ser.training.arms import ArmConfig
+from ser.training.arms import ArmConfig, ArmTrainingConfig
 from ser.training.augmentation import AugmentationConfig
 from ser.training.loop import TrainingConfig
 
@@ -39,7 +39,7 @@ class ParamsConfig(Config):
     mels: MelConfig
     split: SplitConfig
     classifier: ClassifierConfig
-    training: TrainingConfig
+    training: ArmTrainingConfig
     augmentation: dict[str, AugmentationConfig]
     arms: dict[str, ArmConfig]
     generators: dict[str, dict[str, Any]]

@@ -52,6 +52,7 @@ def main() -> None:
     figures.save(figures.ua(details), "plots/ua.png")
     figures.save(figures.recall(details), "plots/recall.png")
     figures.save(figures.confusion(details), "plots/confusion.png")
+    figures.save(figures.calibration(details), "plots/calibration.png")
     figures.save(figures.learning_curves(histories, tables.caption(details)), "plots/learning_curves.png")
     figures.save(figures.quality(quality), "plots/quality.png")
     figures.save(figures.enhanced(enhanced_details), "plots/enhanced.png")

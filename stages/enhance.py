@@ -1,7 +1,7 @@
 """Predictions of the baseline for test clips that a generator has enhanced: metrics/enhanced/GENERATOR/CONDITION.csv.
 
 The clips are noised and denoised under an emotion. The published protocol takes it from the label of the clip, which
-leaks it. The other conditions are the emotion that the baseline recognises, and none.
+leaks it. The other conditions are the emotion that the runs of the baseline recognise together, and none.
 """
 
 import sys
@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
+from pydantic import PositiveInt
 
 from ser.core import checkpoints, fold_jobs
 from ser.core.atomic import replacing
 from ser.core.device import Precision
-from ser.core.fold import Fold
+from ser.core.fold import Fold, Run
 from ser.core.rng import Stream, derive_seed, make_rng
 from ser.core.stage import progress, stage
 from ser.data.clips import clips_from_mels
@@ -34,6 +36,7 @@ class Enhance(DatasetJob):
         self.config = self.read("enhancement", EnhancementConfig)
         self.classifier = self.read("classifier", ClassifierConfig)
         self.precision: Precision = self.read("training.precision", Precision)
+        self.runs = self.read("training.runs", PositiveInt)
         for path in ("data/embeddings", baseline.PATH, f"models/generators/{generator}"):
             self.inputs += checkpoints.files(path)
         self.modules += [base.module(generator), self.classifier.module]
@@ -42,11 +45,13 @@ class Enhance(DatasetJob):
         centroids = checkpoints.load("data/embeddings", fold)["centroids"]
         state = checkpoints.load(f"models/generators/{self.generator}", fold)
         generator = self.generator_class.restore(state, self.fit_config).to(self.device)
-        model = baseline.load(fold, self.classifier, len(self.class_names), self.device)
+        n_classes = len(self.class_names)
+        models = [baseline.load(fold, self.classifier, n_classes, self.device, run) for run in range(self.runs)]
         test = self.dataset.clips(fold.test, self.device)
         clip_index, position = test.covering(self.fit_config.frames)
         mels = generator.normaliser(test.crops(clip_index, self.fit_config.frames, position))
-        predicted = evaluate(model, test, self.classifier.frames, self.precision).argmax(1)
+        logits = [evaluate(model, test, self.classifier.frames, self.precision) for model in models]
+        predicted = torch.stack(logits).softmax(2).mean(0).argmax(1)
         labels_of_crops = {
             "true_label": test.labels[clip_index].cpu(),
             "predicted_label": predicted[clip_index.cpu()],
@@ -59,9 +64,12 @@ class Enhance(DatasetJob):
             enhanced = generator.enhance(mels, labels, embeddings, self.config, rng)
             mels_db = generator.normaliser.to_db(enhanced[:, 0].to(self.device))
             crops = clips_from_mels(mels_db, test.labels[clip_index])
-            logits = evaluate(model, crops, self.classifier.frames, self.precision)
-            table = self.dataset.predictions(fold, mean_over_crops(logits, clip_index.cpu()))
-            table.to_csv(folder / f"{condition}.csv", index=False)
+            tables = []
+            for run, model in enumerate(models):
+                logits_of_crops = evaluate(model, crops, self.classifier.frames, self.precision)
+                logits_of_clips = mean_over_crops(logits_of_crops, clip_index.cpu())
+                tables.append(self.dataset.predictions(Run.of(fold, run), fold.test, logits_of_clips))
+            pd.concat(tables).to_csv(folder / f"{condition}.csv", index=False)
 
     def gather(self, folders: list[Path]) -> None:
         for condition in CONDITIONS:

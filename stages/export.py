@@ -21,6 +21,7 @@ from ser.data.dataset import load_dataset
 from ser.models.classifier import ClassifierConfig, build_classifier
 from ser.models.exported import FOLDER, Network
 from ser.training import loop
+from ser.training.arms import ArmTrainingConfig
 from ser.training.augmentation import AugmentationConfig
 
 TOLERANCE = 1e-4  # of probabilities by ONNX, compared with those by torch
@@ -30,7 +31,7 @@ PACKAGES = "torch", "torchvision", "numpy"
 def main(arm: str) -> None:
     recipe = json.loads(Path(f"models/arms/{arm}.json").read_text())
     classifier = params.read("classifier", ClassifierConfig)
-    training = params.read("training", loop.TrainingConfig)
+    training = params.read("training", ArmTrainingConfig)
     seed = params.read("seed", NonNegativeInt)
     class_names = params.read("emotions", list[str])
     dataset = load_dataset(class_names, params.read("split.protocol", str))

@@ -28,7 +28,7 @@ def save(path: Path | str, tensors: dict[str, Tensor], facts: dict[str, Any]) ->
 
 
 def merge(path: Path | str, folders: list[Path], facts: dict[str, Any]) -> None:
-    """Join what `save(folder / "model", ...)` left in the folder of each fold, under the fold's name."""
+    """Join what `save(folder / "model", ...)` left in the folder of each fold (or run), under its name."""
     tensors: dict[str, Tensor] = {}
     folds: dict[str, Any] = {}
     for folder in folders:
@@ -39,7 +39,7 @@ def merge(path: Path | str, folders: list[Path], facts: dict[str, Any]) -> None:
 
 
 def load(path: Path | str, fold: Fold) -> dict[str, Tensor]:
-    """The tensors of one fold.
+    """The tensors of one fold, or of one run.
 
     Raises InputError where the file is missing or damaged, or where the tensors were made from other clips than the
     training part of `fold`.

@@ -17,8 +17,13 @@ class Fold:
     test: list[str]
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """What its name and its seeds are made from."""
+        return self.repeat, self.fold
+
+    @property
     def name(self) -> str:
-        return f"{self.repeat}-{self.fold}"
+        return "-".join(map(str, self.numbers))
 
     @property
     def train_digest(self) -> str:
@@ -35,3 +40,18 @@ class Fold:
                 f"{what} was not made from the training part of repeat {self.repeat} fold {self.fold} "
                 f"({digest}, expected {self.train_digest}): using it would leak; run `dvc repro`"
             )
+
+
+@dataclass(frozen=True)
+class Run(Fold):
+    """One of several trainings on the same fold, which differ in their random numbers alone."""
+
+    run: int
+
+    @classmethod
+    def of(cls, fold: Fold, run: int) -> "Run":
+        return cls(fold.repeat, fold.fold, fold.train, fold.validation, fold.test, run)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        return *super().numbers, self.run

@@ -9,9 +9,9 @@ from ser.core.fold import Fold
 
 
 class Stream(IntEnum):
-    """What random numbers are drawn for. Each stream has a seed of its own in every fold."""
+    """What random numbers are drawn for. Each stream has a seed of its own in every fold and run."""
 
-    WEIGHTS = 0  # initial weights of the classifier, the same in every arm
+    WEIGHTS = 0  # initial weights of the classifier, the same in every arm, run by run
     TRAINING = 1  # batches, crops, augmentation and dropout of the classifier
     FIT = 2  # everything in the fit of a generator
     SAMPLE = 3  # synthetic clips
@@ -26,8 +26,8 @@ class Stream(IntEnum):
 
 
 def derive_seed(seed: int, stream: Stream, fold: Fold | None = None, *more: int) -> int:
-    """The seed of a stream, well mixed from the experiment's `seed`, the fold and any further numbers."""
-    numbers = (fold.repeat, fold.fold) if fold else ()
+    """The seed of a stream, well mixed from the experiment's `seed`, the fold (or run) and any further numbers."""
+    numbers = fold.numbers if fold else ()
     return int(np.random.SeedSequence((seed, *numbers, stream, *more)).generate_state(1)[0])
 
 

@@ -25,20 +25,19 @@ def live(folder: Path) -> Iterator[Log]:
 
 
 def read(folders: list[Path], step: str) -> pd.DataFrame:
-    """The curves in the folder `live` of each of `folders`, which are named repeat-fold.
+    """The curves in the folder `live` of each of `folders`, which are named repeat-fold or repeat-fold-run.
 
-    The columns are `repeat`, `fold`, the number of the `step` (for instance of an epoch), and one per metric.
+    The columns are `repeat`, `fold` and `run`, as far as they are named, the number of the `step` (for instance of an
+    epoch), and one per metric.
     """
     tables = []
     for folder in folders:
-        repeat, fold = map(int, folder.name.split("-"))
         metrics = {
             path.stem: pd.read_csv(path, sep="\t", index_col="step")[path.stem]
             for path in sorted((folder / "live" / "plots" / "metrics").glob("*.tsv"))
         }
         table = pd.DataFrame(metrics).reset_index(names=step)
         table[step] += 1
-        table.insert(0, "fold", fold)
-        table.insert(0, "repeat", repeat)
-        tables.append(table)
+        numbers = dict(zip(("repeat", "fold", "run"), map(int, folder.name.split("-")), strict=False))
+        tables.append(table.assign(**numbers)[[*numbers, *table]])
     return pd.concat(tables, ignore_index=True)

@@ -10,7 +10,7 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from ser.core.errors import InputError
-from ser.core.fold import Fold
+from ser.core.fold import Fold, Run
 from ser.core.fold_jobs import FoldJob
 from ser.data import manifest, mel_store, splits
 from ser.data.clips import Clips, load_clips
@@ -36,17 +36,18 @@ class Dataset:
         """The class numbers of clips, `[clips]`."""
         return torch.tensor([self.class_names.index(self.emotion_of[clip]) for clip in names])
 
-    def predictions(self, fold: Fold, logits: Tensor) -> pd.DataFrame:
-        """The table of the fold's test clips from their logits `[clips, classes]`.
+    def predictions(self, run: Run, clips: Sequence[str], logits: Tensor) -> pd.DataFrame:
+        """The table of `clips`, those of one role of the fold, from their logits `[clips, classes]`.
 
-        Its columns are `repeat,fold,clip,emotion,predicted` and a probability per emotion.
+        Its columns are `repeat,fold,run,clip,emotion,predicted` and a probability per emotion.
         """
         probabilities = pd.DataFrame(torch.softmax(logits, 1).double().numpy().round(6), columns=self.class_names)
         table = {
-            "repeat": fold.repeat,
-            "fold": fold.fold,
-            "clip": fold.test,
-            "emotion": [self.emotion_of[clip] for clip in fold.test],
+            "repeat": run.repeat,
+            "fold": run.fold,
+            "run": run.run,
+            "clip": clips,
+            "emotion": [self.emotion_of[clip] for clip in clips],
             "predicted": [self.class_names[label] for label in logits.argmax(1)],
         }
         return pd.concat([pd.DataFrame(table), probabilities], axis=1)

@@ -8,25 +8,27 @@ import pandas as pd
 
 from ser.core.errors import InputError
 
+NUMBERS = ["repeat", "fold", "run"]  # of a training
 # The conditions under which test clips are enhanced, and their titles.
 CONDITIONS = {"true_label": "true label (leaks)", "predicted_label": "predicted label", "no_label": "no label"}
 
 
 def read_predictions(path: Path | str, class_names: Sequence[str]) -> pd.DataFrame:
-    """The predictions of an arm for test clips: `repeat, fold, clip, emotion, predicted`, and a probability per class.
+    """The predictions of an arm for test clips: `repeat, fold, run, clip, emotion, predicted`, and a
+    probability per class.
 
     Raises InputError naming the file and the line where
 
     - a column is missing, or an emotion is unknown;
     - probabilities are not finite, not in 0..1 or do not sum to 1 (within 1e-3);
     - `predicted` is not the most probable emotion;
-    - a (repeat, clip) occurs twice.
+    - a (repeat, run, clip) occurs twice.
     """
     class_names = list(class_names)
     table = _read(
         path,
-        ["repeat", "fold", "clip", "emotion", "predicted", *class_names],
-        numeric=["repeat", "fold", *class_names],
+        [*NUMBERS, "clip", "emotion", "predicted", *class_names],
+        numeric=[*NUMBERS, *class_names],
     )
     probability = table[class_names].to_numpy()
     for column in ("emotion", "predicted"):
@@ -35,15 +37,15 @@ def read_predictions(path: Path | str, class_names: Sequence[str]) -> pd.DataFra
     _refuse(path, abs(probability.sum(axis=1) - 1) > 1e-3, "the probabilities do not sum to 1")
     of_predicted = probability[np.arange(len(table)), table["predicted"].map(class_names.index)]
     _refuse(path, of_predicted < probability.max(axis=1), "predicted is not the most probable emotion")
-    _refuse(path, table.duplicated(["repeat", "clip"]), "this clip was already predicted in this repeat")
+    _refuse(path, table.duplicated(["repeat", "run", "clip"]), "this run already predicted this clip in this repeat")
     return table
 
 
 def read_curves(path: Path | str) -> pd.DataFrame:
-    """Learning curves of one arm: `repeat, fold, epoch, train_loss, validation_loss, validation_ua`."""
-    columns = ["repeat", "fold", "epoch", "train_loss", "validation_loss", "validation_ua"]
+    """Learning curves of one arm: `repeat, fold, run, epoch, train_loss, validation_loss, validation_ua`."""
+    columns = [*NUMBERS, "epoch", "train_loss", "validation_loss", "validation_ua"]
     table = _read(path, columns, numeric=columns)
-    _refuse(path, table.duplicated(["repeat", "fold", "epoch"]), "this epoch of this fold was already listed")
+    _refuse(path, table.duplicated([*NUMBERS, "epoch"]), "this epoch of this run was already listed")
     return table
 
 
@@ -70,12 +72,12 @@ def _refuse(path: Path | str, wrong_rows: pd.Series | np.ndarray, why: str) -> N
 
 
 def curves_by_run(history: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One curve per training, [epoch, (repeat, fold)]; a training that stopped early keeps its last value."""
-    return history.pivot(index="epoch", columns=["repeat", "fold"], values=column).sort_index().ffill()
+    """One curve per training, [epoch, (repeat, fold, run)]; a training that stopped early keeps its last value."""
+    return history.pivot(index="epoch", columns=NUMBERS, values=column).sort_index().ffill()
 
 
 def learning_curves(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Mean validation UA over folds and repeats: the table `arm,epoch,ua`.
+    """Mean validation UA over repeats, folds and runs: the table `arm,epoch,ua`.
 
     `histories` has the table of each arm, from `read_curves`.
     """

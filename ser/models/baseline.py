@@ -8,16 +8,19 @@ from torch import Tensor
 
 from ser.core import checkpoints
 from ser.core.device import Precision
-from ser.core.fold import Fold
+from ser.core.fold import Fold, Run
 from ser.data.clips import Clips, Normaliser, clips_from_mels
 from ser.models.classifier import Classifier, ClassifierConfig, build_classifier, evaluate
 
 PATH = "models/arms/baseline"
 
 
-def load(fold: Fold, config: ClassifierConfig, n_classes: int, device: torch.device) -> Classifier:
-    """The baseline of `fold` on `device`; refuses a classifier that was trained on other clips."""
-    state = checkpoints.load(PATH, fold)
+def load(fold: Fold, config: ClassifierConfig, n_classes: int, device: torch.device, run: int = 0) -> Classifier:
+    """The baseline of `fold` on `device`, of the first run by default.
+
+    Raises InputError for a classifier that was trained on other clips.
+    """
+    state = checkpoints.load(PATH, Run.of(fold, run))
     model = build_classifier(config.untrained(), Normaliser.from_state(state), n_classes, seed=0).to(device)
     model.load_state_dict(state)
     return model

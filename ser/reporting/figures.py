@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from ser.audio.mel_scale import frequencies
 from ser.core.atomic import replacing
 from ser.evaluation.predictions import curves_by_run
-from ser.evaluation.statistics import Estimate
+from ser.evaluation.resampling import Estimate
 from ser.reporting import tables
 
 # Okabe & Ito, Color Universal Design, 2008, without yellow, which is too faint on white.
@@ -30,6 +30,7 @@ MARKERS = ("o", "s", "D", "^", "v", "p", "h")
 MANY_COLOURS = ("#CC6677", "#332288", "#117733", "#000000", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499")
 KINDS = {"training": ("o", True), "held-out": ("^", True), "synthetic": ("s", False)}  # marker, hollow
 WIDTH = 8.0  # inches
+LEAST_SHARE = 0.01  # of the clips, in a bin of confidence that is drawn
 STYLE: dict[Any, Any] = {
     "figure.dpi": 160,
     "savefig.dpi": 160,
@@ -116,9 +117,8 @@ def _ua(details: dict[str, Any], title: str, note: str = "") -> Figure:
     if corpora:
         legend(axes)
     chance = 100 / len(details["emotions"])
-    return titled(
-        figure, title, f"{note} Bars: 95 % intervals over speakers; chance {chance:.1f} %. {tables.caption(details)}"
-    )
+    bars = f"Bars: 95 % intervals {tables.sampled(details)}; chance {chance:.1f} %."
+    return titled(figure, title, f"{note} {bars} {tables.caption(details)}")
 
 
 @styled
@@ -152,9 +152,8 @@ def recall(details: dict[str, Any]) -> Figure:
     axes.set_ylabel("recall")
     axes.grid(axis="y")
     legend(axes)
-    return titled(
-        figure, "Recall of each emotion by arm", f"Bars: 95 % intervals over speakers. {tables.caption(details)}"
-    )
+    bars = f"Bars: 95 % intervals {tables.sampled(details)}."
+    return titled(figure, "Recall of each emotion by arm", f"{bars} {tables.caption(details)}")
 
 
 @styled
@@ -202,6 +201,51 @@ def confusion(details: dict[str, Any]) -> Figure:
 
 
 @styled
+def calibration(details: dict[str, Any]) -> Figure:
+    """Accuracy by confidence, and accuracy where only the most confident clips count, of each arm."""
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+    curves, kept = figure.subplots(1, 2)
+    curves.plot([0, 1], [0, 1], color="#A0A0A0", linewidth=0.8, linestyle="--")
+    for number, (arm, metrics) in enumerate(details["arms"].items()):
+        measured = metrics["calibration"]
+        for axes, points, x in (
+            (curves, [one for one in measured["reliability"] if one["share"] >= LEAST_SHARE], "confidence"),
+            (kept, measured["rejection"], "kept"),
+        ):
+            axes.plot(
+                [point[x] for point in points],
+                [point["accuracy"] for point in points],
+                color=_cycle(COLOURS, number),
+                marker=_cycle(MARKERS, number),
+                markersize=4.5,
+                linewidth=1.2,
+                label=f"{arm} ({100 * measured['ece']:.1f})",
+            )
+    for axes in (curves, kept):
+        axes.xaxis.set_major_formatter(per_cent)
+        axes.yaxis.set_major_formatter(per_cent)
+        axes.set_ylabel("accuracy")
+        axes.grid()
+    lowest = 1 / len(details["emotions"])  # no clip is less confident
+    curves.set(title="calibration", xlabel="confidence (probability of the recognised emotion)", ylim=(0, 1.02))
+    curves.set_xlim(lowest - 0.02, 1.02)
+    kept.set(title="rejection", xlabel="share of clips kept, the most confident")
+    kept.invert_xaxis()
+    figure.legend(
+        *kept.get_legend_handles_labels(), title="arm (ECE, points)", loc="outside right upper", title_fontsize=9
+    )
+    pooled = ", runs pooled" if tables.n_runs(details) > 1 else ""
+    return titled(
+        figure,
+        "Confidence and accuracy of each arm",
+        f"Left: accuracy of clips by confidence{pooled}, in bins of 10 % that hold at least 1 % of the clips; dashed: "
+        "perfect calibration. ECE: expected calibration error, the mean gap between accuracy and confidence in 15 "
+        "bins. Right: accuracy where the least confident clips are rejected. "
+        f"{tables.caption(details)}",
+    )
+
+
+@styled
 def learning_curves(histories: Mapping[str, pd.DataFrame], caption: str) -> Figure:
     """Loss and validation UA by epoch, one column per arm; `histories` has the table of each arm from `read_curves`."""
     columns = _columns(histories)
@@ -236,7 +280,8 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], caption: str) -> Figu
     return titled(
         figure,
         "Learning curves",
-        f"Thin lines: single folds, which keep their last value once training has stopped; bold: their mean. {caption}",
+        "Thin lines: single trainings, which keep their last value once they have stopped; bold: their mean. "
+        f"{caption}",
     )
 
 

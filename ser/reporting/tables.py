@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ser.evaluation.metrics import METRICS
-from ser.evaluation.statistics import Estimate, comparisons
+from ser.evaluation.resampling import Estimate
+from ser.evaluation.statistics import comparisons
 
 PROTOCOLS = {
     "speaker": "speakers apart",
@@ -18,14 +19,6 @@ PROTOCOLS = {
     "random": "random split (leaks: test speakers are in training)",
 }
 
-METRICS_NOTE = (
-    "UA: unweighted accuracy, the mean recall over emotions. WA: accuracy. F1: mean F1 over emotions. All in per cent "
-    "[95 % interval over speakers]."
-)
-DIFFERENCES_NOTE = (
-    "UA vs: paired difference in points of UA [95 % interval], with the p value of a permutation test over speakers, "
-    "Holm-corrected."
-)
 ENHANCED_NOTE = (
     "The baseline on test clips as recorded, and on the same clips after a generator has noised and denoised them, "
     "conditioned on an emotion or on none. The true label leaks: its row measures how well the generator imposes that "
@@ -65,8 +58,9 @@ def caption(details: dict[str, Any]) -> str:
     corpora = details["corpora"]
     counts = (f"{name} {corpus['speakers']}" if len(corpora) > 1 else name for name, corpus in corpora.items())
     repeats = f", {details['repeats']} repeats" if details["repeats"] > 1 else ""
+    runs = f", {n_runs(details)} runs" if n_runs(details) > 1 else ""
     text = (
-        f"{details['clips']:,} clips of {details['speakers']} speakers ({', '.join(counts)}){repeats}; "
+        f"{details['clips']:,} clips of {details['speakers']} speakers ({', '.join(counts)}){repeats}{runs}; "
         f"{PROTOCOLS[details['protocol']]}."
     )
     if "demo" in corpora:
@@ -74,18 +68,52 @@ def caption(details: dict[str, Any]) -> str:
     return text
 
 
+def n_runs(details: dict[str, Any]) -> int:
+    """The number of trainings of each arm on a fold; 1 for results that were kept before there could be several."""
+    return details.get("runs", 1)
+
+
+def sampled(details: dict[str, Any]) -> str:
+    """What intervals and tests cover."""
+    return "over speakers and runs" if n_runs(details) > 1 else "over speakers"
+
+
 def table(details: dict[str, Any], arms: Sequence[str] = ()) -> str:
     """The comparison of arms as a Markdown table, one row per arm, followed by a list of the columns and the caption.
 
-    `arms` are all arms of the study, in order; those without results have a row that says so.
+    With several runs, a second table has the ensemble of each arm. `arms` are all arms of the study, in order; those
+    without results have a row that says so.
     """
     references = [reference for reference, others in comparisons(list(details["arms"])).items() if others]
-    rows = [["arm", "UA", "WA", "F1", *(f"UA vs {name}" for name in references)]]
-    for arm in [*arms, *(arm for arm in details["arms"] if arm not in arms)]:
-        if arm not in details["arms"]:
+    order = [*arms, *(arm for arm in details["arms"] if arm not in arms)]
+    parts = [_arms("arm", {arm: details["arms"].get(arm) for arm in order}, references)]
+    runs, scope = n_runs(details), sampled(details)
+    mean = f", means over {runs} runs" if runs > 1 else ""
+    notes = [
+        "UA: unweighted accuracy, the mean recall over emotions. WA: accuracy. F1: mean F1 over emotions. "
+        f"All in per cent [95 % interval {scope}]{mean}."
+    ]
+    if references:
+        notes.append(
+            "UA vs: paired difference in points of UA [95 % interval], with the p value of a t test "
+            f"{scope}, Holm-corrected."
+        )
+    if runs > 1:
+        ensembles = {arm: details["arms"][arm]["ensemble"] for arm in order if arm in details["arms"]}
+        parts.append(_arms(f"ensemble of {runs} runs", ensembles, references))
+        notes.append(
+            f"Ensemble of {runs} runs: the mean of their probabilities, compared with ensembles. Its intervals and p "
+            "values are over speakers."
+        )
+    return "\n\n".join([*parts, _list(notes), caption(details)])
+
+
+def _arms(title: str, arms: Mapping[str, dict[str, Any] | None], references: Sequence[str]) -> str:
+    rows = [[title, "UA", "WA", "F1", *(f"UA vs {name}" for name in references)]]
+    for arm, metrics in arms.items():
+        if metrics is None:
             rows.append([arm, "not run yet", *[""] * (len(rows[0]) - 2)])
             continue
-        metrics = details["arms"][arm]
         differences = [metrics["against"].get(name) for name in references]
         rows.append(
             [
@@ -97,8 +125,7 @@ def table(details: dict[str, Any], arms: Sequence[str] = ()) -> str:
                 ),
             ]
         )
-    notes = [METRICS_NOTE, DIFFERENCES_NOTE] if references else [METRICS_NOTE]
-    return f"{markdown(rows)}\n\n{_list(notes)}\n\n{caption(details)}"
+    return markdown(rows)
 
 
 def quality_table(quality: Mapping[str, dict[str, Any]]) -> str:

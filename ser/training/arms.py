@@ -1,4 +1,4 @@
-"""An arm of the study: one classifier per fold, trained in the arm's way and tested on unseen speakers."""
+"""An arm of the study: several classifiers per fold, trained in the arm's way and tested on unseen speakers."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ser.core import checkpoints, tracking
 from ser.core.atomic import replacing
-from ser.core.fold import Fold
+from ser.core.fold import Run
 from ser.core.params import Config
 from ser.core.rng import Stream, derive_seed
 from ser.data import synthetic
@@ -22,11 +22,15 @@ class ArmConfig(Config):
     share: float = Field(ge=0, lt=1)  # of every batch that is synthetic
 
 
-class TrainArm(DatasetJob):
-    """Train and test an arm on every fold.
+class ArmTrainingConfig(TrainingConfig):
+    runs: int = Field(gt=0)  # trainings per fold
 
-    Writes models/arms/<arm>, metrics/predictions/<arm>.csv and metrics/curves/<arm>.csv. A subclass says what the arm
-    consists of.
+
+class TrainArm(DatasetJob):
+    """Train and test an arm on every fold, several times.
+
+    Writes models/arms/<arm>, metrics/predictions/<arm>.csv, metrics/curves/<arm>.csv and the predictions for
+    validation clips, data/validation/<arm>.csv. A subclass says what the arm consists of.
     """
 
     augmentation: AugmentationConfig
@@ -36,10 +40,14 @@ class TrainArm(DatasetJob):
     def __init__(self, arm: str) -> None:
         super().__init__(arm)
         self.classifier: ClassifierConfig = self.read("classifier", ClassifierConfig)
-        self.training: TrainingConfig = self.read("training", TrainingConfig)
+        self.training: ArmTrainingConfig = self.read("training", ArmTrainingConfig)
         self.modules.append(self.classifier.module)
 
-    def run(self, fold: Fold, folder: Path) -> None:
+    @property
+    def folds(self) -> list[Run]:  # type: ignore[override]  # each is trained on several times
+        return [Run.of(fold, run) for fold in self.dataset.folds for run in range(self.training.runs)]
+
+    def run(self, fold: Run, folder: Path) -> None:  # type: ignore[override]
         train = self.dataset.clips(fold.train, self.device)
         validation = self.dataset.clips(fold.validation, self.device)
         extra = synthetic.clips(self.generated, fold, self.class_names, self.device) if self.generated else None
@@ -56,9 +64,10 @@ class TrainArm(DatasetJob):
                 derive_seed(self.seed, Stream.TRAINING, fold),
                 log,
             )
-        test = self.dataset.clips(fold.test, self.device)
-        logits = evaluate(model, test, self.classifier.frames, self.training.precision)
-        self.dataset.predictions(fold, logits).to_csv(folder / "predictions.csv", index=False)
+        for role, names in {"test": fold.test, "validation": fold.validation}.items():
+            clips = self.dataset.clips(names, self.device)
+            logits = evaluate(model, clips, self.classifier.frames, self.training.precision)
+            self.dataset.predictions(fold, names, logits).to_csv(folder / f"{role}.csv", index=False)
         facts = {"train_digest": fold.train_digest, "epoch": epoch}
         checkpoints.save(folder / "model", model.state_dict(), facts)
 
@@ -70,9 +79,10 @@ class TrainArm(DatasetJob):
             "share": self.share,
         }
         checkpoints.merge(f"models/arms/{self.name}", folders, facts)
-        with replacing(f"metrics/predictions/{self.name}.csv") as temporary:
-            tables = [pd.read_csv(folder / "predictions.csv", dtype=str) for folder in folders]
-            pd.concat(tables).to_csv(temporary, index=False)
+        for role, place in {"test": "metrics/predictions", "validation": "data/validation"}.items():
+            tables = [pd.read_csv(folder / f"{role}.csv", dtype=str) for folder in folders]
+            with replacing(f"{place}/{self.name}.csv") as temporary:
+                pd.concat(tables).to_csv(temporary, index=False)
         with replacing(f"metrics/curves/{self.name}.csv") as temporary:
             tracking.read(folders, "epoch").to_csv(temporary, index=False)
 

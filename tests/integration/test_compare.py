@@ -15,6 +15,7 @@ from ser.reporting import figures, tables
 from stages import compare
 
 EMOTIONS = ["anger", "neutral", "sadness"]
+RUNS = 2
 STUDY = {
     "arms": ["baseline", "masked", "augmented"],
     "generators": ["diffusion"],
@@ -43,7 +44,7 @@ def project(tmp_path, monkeypatch, quality):
                 "corpus": corpus,
                 "path": f"data/corpora/{corpus}/{speaker}-{clip}.wav",
                 "speaker": f"{corpus}-{speaker}",
-                "sex": "female",
+                "sex": ("female", "male")[speaker % 2],
                 "emotion": EMOTIONS[clip % 3],
                 "text": f"{corpus}-a",
                 "intensity": "normal",
@@ -62,11 +63,10 @@ def project(tmp_path, monkeypatch, quality):
         Path("metrics", kind).mkdir(parents=True)
     Path("metrics/enhanced/diffusion").mkdir(parents=True)
     for arm in (*STUDY["arms"], *STUDY["generators"]):
-        probability = rng.dirichlet(np.ones(3), len(catalogue))
-        table = catalogue[["clip", "emotion"]].assign(
-            repeat=0, fold=0, predicted=np.array(EMOTIONS)[probability.argmax(axis=1)]
-        )
-        table[EMOTIONS] = probability
+        clips = catalogue[["clip", "emotion"]].assign(repeat=0, fold=0)
+        table = pd.concat([clips.assign(run=run) for run in range(RUNS)], ignore_index=True)
+        table[EMOTIONS] = rng.dirichlet(np.ones(3), len(table))
+        table["predicted"] = np.array(EMOTIONS)[table[EMOTIONS].to_numpy().argmax(axis=1)]
         table.to_csv(f"metrics/predictions/{arm}.csv", index=False)
         if arm == "diffusion":
             for condition in CONDITIONS:
@@ -74,7 +74,7 @@ def project(tmp_path, monkeypatch, quality):
         epochs = pd.DataFrame(
             [(fold, epoch) for fold in (0, 1) for epoch in range(1, 4 + fold)], columns=["fold", "epoch"]
         )
-        epochs.assign(repeat=0, train_loss=1.0, validation_loss=1.0, validation_ua=epochs["epoch"] / 10).to_csv(
+        epochs.assign(repeat=0, run=0, train_loss=1.0, validation_loss=1.0, validation_ua=epochs["epoch"] / 10).to_csv(
             f"metrics/curves/{arm}.csv", index=False
         )
     Path("metrics/quality").mkdir()
@@ -93,14 +93,21 @@ def test_compare_json_can_be_recomputed_from_the_predictions(project, without_fi
     summary = json.loads(Path("metrics/compare.json").read_text())
     assert list(summary) == ["baseline", "masked", "augmented", "diffusion"]
     for arm, metrics in summary.items():
-        table = pd.read_csv(f"metrics/predictions/{arm}.csv")
-        true, predicted = table["emotion"], table["predicted"]
-        assert metrics == {
-            "ua": round(balanced_accuracy_score(true, predicted), 6),
-            "wa": round(accuracy_score(true, predicted), 6),
-            "f1": round(f1_score(true, predicted, average="macro"), 6),
-        }
+        runs = [run for _, run in pd.read_csv(f"metrics/predictions/{arm}.csv").groupby("run")]
+        pairs = [(run["emotion"], run["predicted"]) for run in runs]
+        assert len(pairs) == RUNS and metrics == pytest.approx(
+            {
+                "ua": np.mean([balanced_accuracy_score(*pair) for pair in pairs]),
+                "wa": np.mean([accuracy_score(*pair) for pair in pairs]),
+                "f1": np.mean([f1_score(*pair, average="macro") for pair in pairs]),
+            },
+            abs=1e-6,
+        )
     details = json.loads(Path("metrics/details.json").read_text())
+    assert details["runs"] == RUNS
+    assert all(
+        {"ensemble", "groups", "speakers", "calibration"} <= set(metrics) for metrics in details["arms"].values()
+    )
     assert [list(details["arms"][arm]["against"]) for arm in summary] == [
         [],
         ["baseline", "augmented"],
@@ -150,6 +157,7 @@ def test_the_same_inputs_give_the_same_bytes(project):
 
     first = outputs()
     assert sorted(first) == [
+        "calibration.png",
         "compare.json",
         "confusion.png",
         "details.json",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts import kept_metrics, named, opensmile_svm
+from scripts import fixed_features, kept_metrics, named, opensmile_svm
 from ser.audio.io import AudioConfig
 from ser.core.errors import InputError
 from ser.data import manifest, splits
@@ -45,28 +45,26 @@ def features(table, signal):
     return pd.DataFrame(1000 * noise + 5, index=table["clip"])
 
 
+def predictions(features, table):
+    return fixed_features.predictions(opensmile_svm.candidates(features), table, SPLIT)
+
+
 def test_every_clip_is_tested_once_and_recognised_by_its_features(table):
-    separable = opensmile_svm.predictions(features(table, signal=20), table, SPLIT)
+    separable = predictions(features(table, signal=20), table)
     assert sorted(separable["clip"]) == sorted(table["clip"])
     assert (separable["predicted"] == separable["emotion"]).all()
-    noise = opensmile_svm.predictions(features(table, signal=0), table, SPLIT)
+    noise = predictions(features(table, signal=0), table)
     assert (noise["predicted"] != noise["emotion"]).mean() > 0.4
-
-
-def test_the_cost_is_selected_on_validation_speakers(table, monkeypatch):
-    monkeypatch.setattr(opensmile_svm, "COSTS", (1e-9, 1.0))  # with the first, all clips get one emotion
-    predictions = opensmile_svm.predictions(features(table, signal=20), table, SPLIT)
-    assert (predictions["predicted"] == predictions["emotion"]).all()
 
 
 def test_test_clips_take_no_part_in_what_is_predicted_for_others(table):
     """Other features of one test clip leave what is predicted for the rest of its fold's test part as it is."""
     whole = features(table, signal=1)
-    before = opensmile_svm.predictions(whole, table, SPLIT)
+    before = predictions(whole, table)
     one, fold = before.loc[0, "clip"], before.loc[0, "fold"]
     changed = whole.copy()
     changed.loc[one] = 1e6
-    after = opensmile_svm.predictions(changed, table, SPLIT)
+    after = predictions(changed, table)
     same = (before["fold"] == fold) & (before["clip"] != one)
     assert same.any() and before[same].equals(after[same])
 

@@ -93,8 +93,8 @@ def project(toy, monkeypatch):
         clips, validation = toy.clips(fold.train, CPU), toy.clips(fold.validation, CPU)
         model = build_classifier(CLASSIFIER, clips.normaliser(), 3, seed=0)
         loop.train(model, loop.Sources(clips), validation, 16, TRAINING, OFF, 0, ignore)
-        tensors |= {f"{fold.name}/{name}": value for name, value in model.state_dict().items()}
-        folds[fold.name] = {"train_digest": fold.train_digest}
+        tensors |= {f"{fold.name}-0/{name}": value for name, value in model.state_dict().items()}
+        folds[f"{fold.name}-0"] = {"train_digest": fold.train_digest}
     checkpoints.save("models/arms/baseline", tensors, {"folds": folds})
     return toy
 

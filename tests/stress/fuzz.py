@@ -419,8 +419,8 @@ TARGETS = {
     "splits.csv": (damaged([SPLIT.encode()]), read_split),
     "predictions": (
         tables(
-            ["repeat", "fold", "clip", "emotion", "predicted", *PARAMS["emotions"]],
-            ["0", "0", "x/{n}", "anger", "anger", "0.75", "0.25"],
+            ["repeat", "fold", "run", "clip", "emotion", "predicted", *PARAMS["emotions"]],
+            ["0", "0", "0", "x/{n}", "anger", "anger", "0.75", "0.25"],
         ),
         read_predictions_of_an_arm,
     ),

@@ -33,7 +33,8 @@ NETWORK = named.Ablation(
 
 
 def curves(*rows):
-    return pd.DataFrame(rows, columns=["repeat", "fold", "epoch", "validation_loss", "validation_ua"])
+    table = pd.DataFrame(rows, columns=["repeat", "fold", "epoch", "validation_loss", "validation_ua"])
+    return table.assign(run=0)
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
@@ -61,7 +62,7 @@ def test_a_typo_in_an_ablation_is_refused_with_the_name_of_the_file(tmp_path, mo
 @pytest.mark.parametrize("change", [{}, {"learning_rate": 0.002}, {"learning_rate": 0.5}, {"epochs": 12}])
 def test_the_epoch_is_the_one_that_training_selected(change):
     _, epoch, history = train(**change)
-    table = pd.DataFrame(history).assign(epoch=range(1, len(history) + 1), repeat=0, fold=0)
+    table = pd.DataFrame(history).assign(epoch=range(1, len(history) + 1), repeat=0, fold=0, run=0)
     assert validation.selected_epochs(table)["epoch"].tolist() == [epoch]
 
 
@@ -80,6 +81,14 @@ def test_ties_are_broken_as_in_training_in_every_fold():
     best = validation.selected_epochs(table.sample(frac=1, random_state=0))
     assert best[["repeat", "fold", "epoch"]].values.tolist() == [[0, 0, 3], [0, 1, 1], [1, 0, 2]]
     assert best["validation_ua"].tolist() == [0.7, 0.4, 0.8]
+
+
+def test_runs_are_averaged_fold_by_fold():
+    first = curves((0, 0, 1, 0.9, 0.5), (0, 0, 2, 0.8, 0.7), (0, 1, 1, 0.9, 0.4))
+    second = curves((0, 0, 1, 0.9, 0.6), (0, 1, 1, 0.9, 0.2), (0, 1, 2, 0.9, 0.8), (0, 1, 3, 0.9, 0.1)).assign(run=1)
+    by_fold = validation.by_fold(validation.selected_epochs(pd.concat([first, second])))
+    assert by_fold["validation_ua"].tolist() == pytest.approx([0.65, 0.6])
+    assert by_fold["epoch"].tolist() == [1.5, 1.5]
 
 
 def test_the_stage_that_trains_an_arm():

@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
 from ser.core import checkpoints, fold_jobs
 from ser.core.errors import InputError
+from ser.core.fold import Run
 from ser.core.optim import ignore
 from ser.data import mel_store, synthetic
 from ser.data.clips import Normaliser
@@ -20,12 +22,13 @@ from ser.generators.diffusion import Diffusion
 from ser.models import baseline
 from ser.models.classifier import ClassifierConfig, build_classifier, evaluate
 from ser.training import loop
-from ser.training.arms import TrainRealArm, TrainSyntheticArm
+from ser.training.arms import ArmTrainingConfig, TrainRealArm, TrainSyntheticArm
 from ser.training.augmentation import AugmentationConfig
 from tests.helpers.constants import EMOTIONS
 
 CLASSIFIER = ClassifierConfig(arch="resnet18", pretrained="none", frames=16, resize=None, dropout=0.2)
-TRAINING = loop.TrainingConfig(
+TRAINING = ArmTrainingConfig(
+    runs=1,
     epochs=2,
     ema=0.0,
     mixup=0.0,
@@ -140,6 +143,7 @@ def outputs(arm):
         f"models/arms/{arm}.json",
         f"metrics/predictions/{arm}.csv",
         f"metrics/curves/{arm}.csv",
+        f"data/validation/{arm}.csv",
     ]
     return {path: Path(path).read_bytes() for path in paths}
 
@@ -147,7 +151,7 @@ def outputs(arm):
 def test_every_clip_is_predicted_once_by_the_fold_that_tests_it(dataset):
     run("baseline")
     table = predictions("baseline")
-    assert list(table.columns) == ["repeat", "fold", "clip", "emotion", "predicted", *EMOTIONS]
+    assert list(table.columns) == ["repeat", "fold", "run", "clip", "emotion", "predicted", *EMOTIONS]
     for fold in dataset.folds:
         assert list(table["clip"][table.fold == fold.fold]) == fold.test
     assert list(table.emotion) == [dataset.emotion_of[clip] for clip in table["clip"]]
@@ -158,15 +162,15 @@ def test_every_clip_is_predicted_once_by_the_fold_that_tests_it(dataset):
 def test_model_and_curves_of_every_fold_are_kept(dataset):
     run("baseline")
     for fold in dataset.folds:
-        tensors = checkpoints.load("models/arms/baseline", fold)
-        fold_facts = facts("baseline")["folds"][fold.name]
+        tensors = checkpoints.load("models/arms/baseline", Run.of(fold, 0))
+        fold_facts = facts("baseline")["folds"][f"{fold.name}-0"]
         assert fold_facts["train_digest"] == fold.train_digest
         assert 1 <= fold_facts["epoch"] <= TRAINING.epochs
         normaliser = dataset.clips(fold.train, "cpu").normaliser()
         assert torch.equal(tensors["normaliser.mean"], normaliser.mean)
         assert torch.equal(tensors["normaliser.std"], normaliser.std)
     curves = pd.read_csv("metrics/curves/baseline.csv")
-    expected = {"repeat", "fold", "epoch", "train_loss", "validation_loss", "validation_ua"}
+    expected = {"repeat", "fold", "run", "epoch", "train_loss", "validation_loss", "validation_ua"}
     assert set(curves.columns) == expected
     assert curves[["fold", "epoch"]].values.tolist() == [[fold, epoch] for fold in range(4) for epoch in (1, 2)]
     assert not (fold_jobs.ROOT / "baseline").exists()
@@ -210,10 +214,33 @@ def test_the_predictions_are_those_of_the_kept_model(dataset):
     run("baseline")
     fold = dataset.folds[1]
     model = build_classifier(CLASSIFIER, Normaliser.blank(8), 3, seed=9)
-    model.load_state_dict(checkpoints.load("models/arms/baseline", fold))
+    model.load_state_dict(checkpoints.load("models/arms/baseline", Run.of(fold, 0)))
     logits = evaluate(model, dataset.clips(fold.test, "cpu"), CLASSIFIER.frames, TRAINING.precision)
     table = predictions("baseline")
     np.testing.assert_allclose(table[EMOTIONS][table.fold == 1], logits.softmax(1), atol=1e-5)
+
+
+def test_runs_differ_and_more_of_them_leave_the_first_ones_as_they_were(dataset):
+    run("baseline")
+    one = predictions("baseline")
+    Path("params.yaml").write_text(yaml.safe_dump(PARAMS | {"training": PARAMS["training"] | {"runs": 3}}))
+    run("baseline")
+    three = predictions("baseline")
+    assert set(three["run"]) == {0, 1, 2} and len(three) == 3 * len(one)
+    pd.testing.assert_frame_equal(three[three["run"] == 0].reset_index(drop=True), one)
+    runs = [checkpoints.load("models/arms/baseline", Run.of(dataset.folds[0], number)) for number in range(3)]
+    assert len({each["head.weight"].numpy().tobytes() for each in runs}) == 3
+    assert all(torch.equal(each["normaliser.mean"], runs[0]["normaliser.mean"]) for each in runs)
+
+
+def test_predictions_for_validation_clips_are_kept_too(dataset):
+    run("baseline")
+    table = pd.read_csv("data/validation/baseline.csv")
+    for fold in dataset.folds:
+        own = table[table.fold == fold.fold]
+        assert list(own["clip"]) == fold.validation
+        curve = pd.read_csv("metrics/curves/baseline.csv").query(f"fold == {fold.fold}")["validation_ua"]
+        assert balanced_accuracy_score(own["emotion"], own["predicted"]) == pytest.approx(curve.max(), abs=1e-6)
 
 
 def test_the_same_seed_gives_the_same_bytes(dataset):
@@ -265,7 +292,8 @@ def test_arms_end_with_other_weights(dataset):
     synthesise(dataset.folds)
     for arm in ARMS:
         run(arm)
-    weights = [checkpoints.load(f"models/arms/{arm}", dataset.folds[0])["head.weight"] for arm in ARMS]
+    first = Run.of(dataset.folds[0], 0)
+    weights = [checkpoints.load(f"models/arms/{arm}", first)["head.weight"] for arm in ARMS]
     assert len({weight.numpy().tobytes() for weight in weights}) == len(ARMS)
 
 
@@ -297,7 +325,7 @@ def results_of_first_fold(dataset):
     results = {"embeddings": embeddings, "centroids": baseline.centroids(embeddings, clips.labels, 3)}
     results |= {f"generator/{name}": tensor for name, tensor in generator.state_dict().items()}
     for arm in ("baseline", "diffusion"):
-        tensors = checkpoints.load(f"models/arms/{arm}", fold)
+        tensors = checkpoints.load(f"models/arms/{arm}", Run.of(fold, 0))
         results |= {f"{arm}/{name}": tensor for name, tensor in tensors.items()}
     assert results.keys() > STATISTICS
     return {name: tensor.numpy().tobytes() for name, tensor in results.items()}

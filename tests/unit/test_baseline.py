@@ -15,8 +15,8 @@ def clips(toy):
 
 
 def save(model, train_digest):
-    tensors = {f"0-0/{name}": tensor for name, tensor in model.state_dict().items()}
-    checkpoints.save(baseline.PATH, tensors, {"folds": {"0-0": {"train_digest": train_digest}}})
+    tensors = {f"0-0-0/{name}": tensor for name, tensor in model.state_dict().items()}
+    checkpoints.save(baseline.PATH, tensors, {"folds": {"0-0-0": {"train_digest": train_digest}}})
 
 
 def embeddings(fold, clips, config=CLASSIFIER):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ser.core.errors import InputError
+from ser.core.fold import Run
 from ser.data import splits
 from ser.data.dataset import FILES, load_dataset
 from tests.helpers.constants import EMOTIONS
@@ -59,9 +60,9 @@ def test_a_split_of_other_emotions_is_refused(toy):
 def test_predictions_have_a_row_per_test_clip(toy):
     fold = toy.folds[1]
     logits = torch.randn(len(fold.test), 3, generator=torch.Generator().manual_seed(0))
-    table = toy.predictions(fold, logits)
-    assert list(table.columns) == ["repeat", "fold", "clip", "emotion", "predicted", *EMOTIONS]
-    assert set(zip(table["repeat"], table["fold"])) == {(0, 1)}
+    table = toy.predictions(Run.of(fold, 2), fold.test, logits)
+    assert list(table.columns) == ["repeat", "fold", "run", "clip", "emotion", "predicted", *EMOTIONS]
+    assert set(zip(table["repeat"], table["fold"], table["run"])) == {(0, 1, 2)}
     assert list(table["clip"]) == fold.test
     assert list(table["emotion"]) == [toy.emotion_of[clip] for clip in fold.test]
     assert list(table["predicted"]) == [EMOTIONS[label] for label in logits.argmax(1)]

@@ -1,5 +1,7 @@
 """The figures: what they show, and that equal ones have equal bytes."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,26 +13,30 @@ EMOTIONS = ["anger", "boredom", "neutral"]
 ARMS = ["baseline", "masked", "augmented", "vae"]
 
 
-def comparison(arms=ARMS, corpora=("emodb", "ravdess"), speakers=3):
+def comparison(arms=ARMS, corpora=("emodb", "ravdess"), speakers=3, runs=1):
     rng = np.random.default_rng(0)
     catalogue = pd.DataFrame(
         [
-            (f"{corpus}/{speaker}-{clip}", corpus, f"{corpus}-{speaker}", EMOTIONS[clip % 3])
+            (f"{corpus}/{speaker}-{clip}", corpus, f"{corpus}-{speaker}", "female", EMOTIONS[clip % 3], "normal")
             for corpus in corpora
             for speaker in range(speakers)
             for clip in range(6)
         ],
-        columns=["clip", "corpus", "speaker", "emotion"],
+        columns=["clip", "corpus", "speaker", "sex", "emotion", "intensity"],
     )
-    truth = catalogue[["clip", "emotion"]].assign(repeat=0)
-    predictions = {arm: truth.assign(predicted=rng.choice(EMOTIONS, len(truth))) for arm in arms}
+    truth = pd.concat([catalogue[["clip", "emotion"]].assign(repeat=0, run=run) for run in range(runs)])
+    predictions = {}
+    for arm in arms:
+        probability = rng.dirichlet([1] * len(EMOTIONS), len(truth))
+        predictions[arm] = truth.assign(predicted=np.array(EMOTIONS)[probability.argmax(axis=1)])
+        predictions[arm][EMOTIONS] = probability
     return compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=100)[1]
 
 
 def histories(arms=ARMS):
     rng = np.random.default_rng(0)
-    rows = [(0, fold, epoch) for fold in range(2) for epoch in range(1, 6 + fold)]
-    epochs = pd.DataFrame(rows, columns=["repeat", "fold", "epoch"])
+    rows = [(0, fold, 0, epoch) for fold in range(2) for epoch in range(1, 6 + fold)]
+    epochs = pd.DataFrame(rows, columns=["repeat", "fold", "run", "epoch"])
     return {
         arm: epochs.assign(
             train_loss=rng.random(len(rows)), validation_loss=rng.random(len(rows)), validation_ua=rng.random(len(rows))
@@ -70,6 +76,7 @@ DRAWN = {
     "ua": lambda: figures.ua(comparison()),
     "recall": lambda: figures.recall(comparison()),
     "confusion": lambda: figures.confusion(comparison()),
+    "calibration": lambda: figures.calibration(comparison()),
     "learning_curves": lambda: figures.learning_curves(histories(), "n = 36"),
     "gallery": lambda: figures.gallery(mels(2), mels(3), "Gallery", hop=256, sample_rate=22050),
     "embeddings": lambda: figures.embeddings(points(), "Embeddings", "n = 360"),
@@ -102,9 +109,33 @@ def test_ua_marks_value_and_interval():
 
 def test_figures_of_one_arm_one_corpus_one_speaker():
     details = comparison(["baseline"], ["demo"], 1)
-    for draw in (figures.ua, figures.recall, figures.confusion):
+    for draw in (figures.ua, figures.recall, figures.confusion, figures.calibration):
         assert any("says nothing about people" in text.replace("\n", " ") for text in texts(draw(details)))
     figures.learning_curves(histories(["baseline"]), "").draw_without_rendering()
+
+
+@pytest.mark.parametrize(
+    "runs, expected", [(1, "intervals over speakers[;.]"), (3, "over speakers and runs[;.].* 3 runs;")]
+)
+def test_bars_say_what_they_cover(runs, expected):
+    for draw in (figures.ua, figures.recall):
+        captions = [text.replace("\n", " ") for text in texts(draw(comparison(runs=runs)))]
+        assert any(re.search(expected, text) for text in captions)
+
+
+def test_calibration_draws_every_bin_and_every_share():
+    details = comparison(runs=2)
+    curves, kept = figures.calibration(details).axes
+    for number, arm in enumerate(ARMS):
+        measured = details["arms"][arm]["calibration"]
+        np.testing.assert_allclose(
+            curves.lines[1 + number].get_xydata(),
+            [[one["confidence"], one["accuracy"]] for one in measured["reliability"] if one["share"] >= 0.01],
+        )
+        np.testing.assert_allclose(
+            kept.lines[number].get_xydata(), [[one["kept"], one["accuracy"]] for one in measured["rejection"]]
+        )
+        assert any(f"{arm} ({100 * measured['ece']:.1f})" == text for text in texts(curves.figure))
 
 
 def test_confusion_rows_are_in_per_cent():

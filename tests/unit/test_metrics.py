@@ -21,8 +21,9 @@ def test_metrics_agree_with_scikit_learn(pairs):
     clips = [f"c{i}" for i in range(len(pairs))]
     speakers = [f"emodb-{i % 3}" for i in range(len(pairs))]
     catalogue = pd.DataFrame({"clip": clips, "corpus": "emodb", "speaker": speakers, "emotion": true})
-    counts, _ = confusions(pd.DataFrame({"clip": clips, "emotion": true, "predicted": predicted}), catalogue, EMOTIONS)
-    result = classification_metrics(counts.sum(axis=0))
+    table = pd.DataFrame({"run": 0, "clip": clips, "emotion": true, "predicted": predicted})
+    counts, _ = confusions(table, catalogue, EMOTIONS)
+    result = classification_metrics(counts.sum(axis=(0, 1)))
     present = sorted(set(true))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # emotions that are predicted and never true
@@ -39,13 +40,21 @@ def test_metrics_agree_with_scikit_learn(pairs):
     assert np.isnan(result["recall"][~occurs]).all()
 
 
-def test_confusions_are_by_speaker_and_pool_repeats():
-    catalogue, predictions = fabricate(repeats=2)
+def test_metrics_without_clips_are_not_a_number_and_warn_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = classification_metrics(np.zeros((2, 3, 3)))
+    assert all(np.isnan(values).all() for values in result.values())
+    assert result["ua"].shape == (2,) and result["recall"].shape == (2, 3)
+
+
+def test_confusions_are_by_run_and_speaker_and_pool_repeats():
+    catalogue, predictions = fabricate(repeats=2, runs=3)
     counts, speakers = confusions(predictions["baseline"], catalogue, EMOTIONS)
-    assert counts.shape == (14, 4, 4)
-    assert (counts.sum(axis=(1, 2)) == 2 * 12).all()
+    assert counts.shape == (3, 14, 4, 4)
+    assert (counts.sum(axis=(2, 3)) == 2 * 12).all()
     assert speakers["corpus"].tolist() == ["emodb"] * 6 + ["ravdess"] * 8
     table = predictions["baseline"]
-    mine = table[table["clip"].str.startswith("ravdess/00")]
+    mine = table[table["clip"].str.startswith("ravdess/00") & (table["run"] == 1)]
     confused = ((mine["emotion"] == "fear") & (mine["predicted"] == "anger")).sum()
-    assert counts[speakers["speaker"].tolist().index("ravdess-00"), 1, 0] == confused
+    assert counts[1, speakers["speaker"].tolist().index("ravdess-00"), 1, 0] == confused

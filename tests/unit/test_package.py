@@ -22,6 +22,7 @@ def test_dependencies_are_those_that_are_pinned():
     wanted = names([*PROJECT["dependencies"], *extras["app"], *extras["dev"]])
     assert wanted == names((ROOT / "requirements.in").read_text().splitlines())
     assert names(extras["cluster"]) == names((ROOT / "requirements-cluster.txt").read_text().splitlines())
+    assert names(extras["encoder"]) <= names((ROOT / "requirements-encoder.txt").read_text().splitlines())
     assert names(extras["bench"]) == names((ROOT / "benchmarks/requirements.txt").read_text().splitlines())
 
 

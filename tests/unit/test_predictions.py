@@ -35,7 +35,7 @@ def test_predictions_survive_the_file(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda table: table.drop(columns="fear"), "no column fear; expected repeat, fold, clip"),
+        (lambda table: table.drop(columns="fear"), "no column fear; expected repeat, fold, run, clip"),
         (lambda table: table.iloc[:0], "holds no rows"),
         (put(4, anger=""), "line 6: anger is not a finite number"),
         (put(4, anger="inf"), "line 6: anger is not a finite number"),
@@ -48,7 +48,7 @@ def test_predictions_survive_the_file(tmp_path):
             put(1, predicted="fear", anger=0.7, fear=0.3, neutral=0, sadness=0),
             "line 3: predicted is not the most probable",
         ),
-        (put(5, clip="emodb/00-00"), "line 7: this clip was already predicted in this repeat"),
+        (put(5, clip="emodb/00-00"), "line 7: this run already predicted this clip in this repeat"),
     ],
 )
 def test_bad_predictions(tmp_path, change, message):
@@ -68,7 +68,7 @@ def test_files_that_are_no_tables(tmp_path, content):
 
 def history(*rows):
     table = pd.DataFrame(rows, columns=["repeat", "fold", "epoch", "validation_ua"])
-    return table.assign(train_loss=1.0, validation_loss=1.0)
+    return table.assign(run=0, train_loss=1.0, validation_loss=1.0)
 
 
 def test_learning_curves_hold_the_last_value_of_a_run_that_stopped():
@@ -87,5 +87,5 @@ def test_learning_curves_hold_the_last_value_of_a_run_that_stopped():
 def test_bad_curves(tmp_path):
     path = tmp_path / "augmented.csv"
     history((0, 0, 1, 0.2), (0, 0, 1, 0.3)).to_csv(path, index=False)
-    with pytest.raises(InputError, match="augmented.csv, line 3: this epoch of this fold was already listed"):
+    with pytest.raises(InputError, match="augmented.csv, line 3: this epoch of this run was already listed"):
         read_curves(path)

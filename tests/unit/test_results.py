@@ -130,8 +130,9 @@ def test_leakage_is_of_the_arms_that_both_runs_hold(default):
 
 
 def test_published_results_stand_next_to_ours(default):
-    classical = details(arms=("baseline", "opensmile_svm"))
-    cells = rows(study_tables.published(named.with_goal(), {"default": default}, {"default": classical}))
+    classical = details(arms=("opensmile_svm",), speakers=(("emodb", 4), ("ravdess", 4)))
+    fixed_features = {"openSMILE and an SVM": {"default": classical}, "speech encoder": {}}
+    cells = rows(study_tables.published(named.with_goal(), {"default": default}, fixed_features))
     assert [
         "EmoDB, seven emotions, one speaker left out at a time",
         "ResNet-152 from ImageNet on spectrograms, Mansouri et al.",
@@ -143,7 +144,23 @@ def test_published_results_stand_next_to_ours(default):
     assert [row[1] for row in ours] == ["**ours, baseline**", f"**ours, {best} (highest of 3 other arms)**"]
     assert {row[0] for row in ours} == {"Both corpora, six emotions, speakers apart"}
     (machine,) = (row for row in cells if "openSMILE" in row[1])
+    assert machine[:2] == ["Both corpora, six emotions, speakers apart", "openSMILE and an SVM, on our folds"]
     assert machine[2] == tables.percent(classical["arms"]["opensmile_svm"]["overall"]["ua"]) != ours[0][2]
+    encoders = [row for row in cells if row[1] == "speech encoder, on our folds"]
+    assert [row[0] for row in encoders] == [setting.title for setting in named.with_goal().values()]
+    assert {tuple(row[2:]) for row in encoders} == {("not run yet", "")}
+
+
+def test_each_frozen_speech_encoder_has_a_row_once_one_was_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    svm, encoder = (part.title for part in results.FIXED_FEATURES.values())
+    assert results.fixed_features() == {svm: {}, encoder: {}}
+    kept_metrics.SPEECH_ENCODERS.mkdir(parents=True)
+    for name in ("wavlm", "whisper"):
+        (kept_metrics.SPEECH_ENCODERS / f"{name}.json").write_text(json.dumps({"default": name}))
+    assert list(results.fixed_features()) == [svm] + [
+        f"logistic regression on {name}, frozen" for name in ("wavlm", "whisper")
+    ]
 
 
 def test_distance_from_the_goals(default):
@@ -206,6 +223,7 @@ def write_training(arm):
         {
             "repeat": 0,
             "fold": [0] * 4 + [1] * 4,
+            "run": 0,
             "clip": list("abcdefgh"),
             "emotion": emotions * 2,
             "predicted": predicted,
@@ -216,6 +234,7 @@ def write_training(arm):
         {
             "repeat": 0,
             "fold": [0, 0, 1],
+            "run": 0,
             "epoch": [1, 2, 1],
             "train_loss": 1.0,
             "validation_loss": 1.0,
@@ -274,15 +293,19 @@ def at_the_root(monkeypatch):
 @pytest.mark.usefixtures("at_the_root")
 def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     kept = {name: experiment(name) for name in ("random_split", "synthetic_50", "text")}
-    sections = results.contents(default, trainings(*ARMS), kept, {"length": RATE}, {})
+    fixed_features = {part.title: {} for part in results.FIXED_FEATURES.values()}
+    sections = results.contents(default, trainings(*ARMS), kept, {"length": RATE}, fixed_features)
     missing = {row[0]: row[1:] for row in rows(sections["missing"])}
     ablations = {f"ablations/{name}" for name in ABLATIONS}
-    assert set(missing) == {*results.parts(), *ablations, "**all**"} - {*kept, "ablations/length"}
+    everything = {*results.parts(), *ablations, *results.FIXED_FEATURES, "**all**"}
+    assert set(missing) == everything - {*kept, "ablations/length"}
+    assert missing["speech_encoder"][1:] == ["`python -m scripts.speech_encoder`", "not timed"]
     assert missing["ablations/mels"][1] == "`python -m scripts.ablation mels`"
     command = "`python -m scripts.experiment speaker_text --keep`"
     assert missing["speaker_text"] == ["Speakers and sentences apart", command, "0.8"]
     assert missing["synthetic_25"][1] == "`python -m scripts.experiment synthetic_25 --keep`"
-    assert float(missing.pop("**all**")[2]) == pytest.approx(sum(float(row[2]) for row in missing.values()))
+    total, hours = float(missing.pop("**all**")[2]), [row[2] for row in missing.values() if row[2] != "not timed"]
+    assert total == pytest.approx(sum(map(float, hours)))
     assert sections["speaker_text"] == f"Not run yet: {command}; about 0.8 hours on 2 cores."
     members = (f"`python -m scripts.experiment real_data_{amount} --keep`" for amount in (10, 25, 50))
     assert sections["real_data"] == f"Not run yet: {', '.join(members)}; about 1.2 hours on 2 cores."

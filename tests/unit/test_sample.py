@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ser.core import checkpoints
 from ser.core.errors import InputError
+from ser.core.fold import Run
 from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.data import mel_store, synthetic
@@ -78,23 +79,20 @@ def trained():
 def project(toy, monkeypatch):
     """The Dataset of `toy`, with a fitted generator `fake` for all its folds."""
     monkeypatch.setattr(base, "get", {"fake": FakeGenerator}.__getitem__)
-    save(toy, "data/embeddings", lambda fold: {"embeddings": torch.zeros(len(fold.train), 2)})
-    save(toy, "models/generators/fake", lambda fold: FakeGenerator(FakeFitConfig(), normaliser()).state_dict())
+    save(toy.folds, "data/embeddings", lambda fold: {"embeddings": torch.zeros(len(fold.train), 2)})
+    save(toy.folds, "models/generators/fake", lambda fold: FakeGenerator(FakeFitConfig(), normaliser()).state_dict())
     return toy
 
 
 @pytest.fixture
 def baseline(project, trained):
     """The classifier `trained` as the baseline of every fold of `project`."""
-    save(project, "models/arms/baseline", lambda fold: trained)
+    save([Run.of(fold, 0) for fold in project.folds], "models/arms/baseline", lambda fold: trained)
 
 
-def save(dataset, path, tensors_of):
-    tensors = {
-        f"{fold.name}/{name}": tensor.clone() for fold in dataset.folds for name, tensor in tensors_of(fold).items()
-    }
-    folds = {fold.name: {"train_digest": fold.train_digest} for fold in dataset.folds}
-    checkpoints.save(path, tensors, {"folds": folds})
+def save(folds, path, tensors_of):
+    tensors = {f"{fold.name}/{name}": tensor.clone() for fold in folds for name, tensor in tensors_of(fold).items()}
+    checkpoints.save(path, tensors, {"folds": {fold.name: {"train_digest": fold.train_digest} for fold in folds}})
 
 
 def normaliser():

@@ -1,4 +1,6 @@
+import contextlib
 import hashlib
+import tempfile
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -9,12 +11,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from scripts import named
 from ser.core.errors import InputError
 from ser.core.fold import Fold
 from ser.data import splits
 from tests.helpers.constants import MORE
+from tests.helpers.project import ROOT
 
-PROTOCOLS = ["speaker", "loso", "text", "speaker_text", "cross_corpus", "random"]
+PROTOCOLS = ["speaker", "loso", "text", "speaker_text", "cross_corpus", "random", "given"]
 APART = {
     "speaker": ["speaker"],
     "loso": ["speaker"],
@@ -22,13 +26,39 @@ APART = {
     "speaker_text": ["speaker", "text"],
     "cross_corpus": ["corpus"],
     "random": [],
+    "given": ["speaker"],
 }
+FILE = f"{splits.GIVEN}/folds.csv"
 EMOTIONS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
 
 
 def split_config(protocol="speaker", **change):
     defaults = {"folds": 2, "repeats": 1, "validation": 0.15, "training": 1.0, "seed": 0}
     return splits.SplitConfig(protocol=protocol, **defaults | change)
+
+
+def divide(table, protocol, by="clip", with_validation=False, **change):
+    """The split under a protocol; under `given` from a file that holds the folds of the protocol `speaker`."""
+    if protocol != "given":
+        return splits.make(table, split_config(protocol, **change))
+    source = splits.make(table, split_config(**change | {"training": 1.0}))
+    return from_file(table, as_file(source, table, by, with_validation), **change)
+
+
+def as_file(split, table, by, with_validation=True):
+    """The content of a file for `given` that divides clips as a split does."""
+    rows = split.merge(table[["clip", "speaker"]], on="clip")[["repeat", "fold", "role", by]].drop_duplicates()
+    if not with_validation:
+        rows["role"] = rows["role"].replace("validation", "train")
+    return rows.to_csv(index=False)
+
+
+def from_file(table, content, **change):
+    with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
+        if content is not None:
+            Path(FILE).parent.mkdir(parents=True)
+            Path(FILE).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return splits.make(table, split_config("given", file=FILE, **change))
 
 
 def catalogue(rows):
@@ -99,11 +129,14 @@ def parts(split, table, repeat, fold):
     repeats=st.integers(1, 2),
     seed=st.integers(0, 1000),
     share=st.just(1.0) | st.floats(0.01, 1),
+    by=st.sampled_from(["clip", "speaker"]),
+    with_validation=st.booleans(),
 )
 @settings(max_examples=15 * MORE, deadline=None)
-def test_no_fold_leaks(protocol, table, folds, repeats, seed, share):
+def test_no_fold_leaks(protocol, table, folds, repeats, seed, share, by, with_validation):
     assume(protocol != "cross_corpus" or table.corpus.nunique() > 1)
-    split = splits.make(table, split_config(protocol, folds=folds, repeats=repeats, seed=seed, training=share))
+    change = {"folds": folds, "repeats": repeats, "seed": seed, "training": share}
+    split = divide(table, protocol, by, with_validation, **change)
     assert sorted(split.repeat.unique()) == list(range(repeats))
     for repeat in range(repeats):
         tested = split[(split.repeat == repeat) & (split.role == "test")]
@@ -126,7 +159,7 @@ def test_no_fold_leaks(protocol, table, folds, repeats, seed, share):
 @settings(max_examples=15 * MORE, deadline=None)
 def test_a_planted_leak_is_refused(protocol, table, seed, data):
     assume(protocol != "cross_corpus" or table.corpus.nunique() > 1)
-    split = splits.make(table, split_config(protocol, seed=seed))
+    split = divide(table, protocol, seed=seed)
     tested = data.draw(st.sampled_from(list(split.index[split["role"] == "test"])), "tested")
     row = split.loc[tested]
     same_fold = split[(split["repeat"] == row["repeat"]) & (split["fold"] == row["fold"])]
@@ -146,10 +179,9 @@ def test_a_planted_leak_is_refused(protocol, table, seed, data):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_split_is_determined_by_seed_and_clips_not_by_their_order(protocol):
     table = study_for(protocol)
-    config = split_config(protocol, repeats=2)
-    split = splits.make(table, config)
-    pd.testing.assert_frame_equal(splits.make(table, config), split)
-    pd.testing.assert_frame_equal(splits.make(table.sample(frac=1, random_state=1), config), split)
+    split = divide(table, protocol, repeats=2)
+    pd.testing.assert_frame_equal(divide(table, protocol, repeats=2), split)
+    pd.testing.assert_frame_equal(divide(table.sample(frac=1, random_state=1), protocol, repeats=2), split)
 
 
 @pytest.mark.parametrize("protocol", ["speaker", "text", "speaker_text", "random"])
@@ -172,7 +204,7 @@ def test_more_repeats_leave_the_first_one_as_it_was(table):
 @pytest.mark.parametrize("share", [0.001, 0.3])
 def test_a_share_of_the_training_clips_leaves_validation_and_test_as_they_are(protocol, share):
     table = study_for(protocol)
-    whole, part = (splits.make(table, split_config(protocol, training=training)) for training in (1.0, share))
+    whole, part = (divide(table, protocol, training=training) for training in (1.0, share))
     held_out = [split[split["role"] != "train"].reset_index(drop=True) for split in (whole, part)]
     pd.testing.assert_frame_equal(*held_out)
     for repeat, fold in whole[["repeat", "fold"]].drop_duplicates().itertuples(index=False):
@@ -298,7 +330,7 @@ def test_identical_files_of_a_speaker_stay_on_one_side(protocol):
     first, second = "ravdess-07_ravdess-1_anger_1", "ravdess-07_ravdess-1_anger_2"
     table.loc[table["clip"] == second, "sha256"] = first
     for seed in range(8):  # apart by chance about once in two
-        split = splits.make(table, split_config(protocol, seed=seed))
+        split = divide(table, protocol, seed=seed)
         roles = split[split["clip"].isin([first, second])].groupby("fold").role.unique()
         assert all(len(role) == 1 for role in roles)
 
@@ -353,7 +385,9 @@ def test_a_sound_split_passes(split, table):
 
 
 def refused(split, table, clip, why, protocol="speaker"):
-    with pytest.raises(InputError, match=rf"^split: clip {clip} \(repeat 0 fold \d\) {why}.*; run `dvc repro split`"):
+    remedy = "correct the table in `split.file`, then run" if protocol == "given" else "run"
+    message = rf"^split: clip {clip} \(repeat 0 fold \d\) {why}.*; {remedy} `dvc repro split`$"
+    with pytest.raises(InputError, match=message):
         splits.check(split, table, protocol)
 
 
@@ -436,7 +470,7 @@ def test_a_test_speaker_in(role, split, table):
     refused(split, table, clip, "shares its speaker with a test clip of the same fold")
 
 
-@pytest.mark.parametrize("protocol", ["speaker", "loso", "speaker_text"])
+@pytest.mark.parametrize("protocol", ["speaker", "loso", "speaker_text", "given"])
 def test_a_validation_speaker_in_training(protocol, split, table):
     table["text"] = table["clip"]  # so that only speakers can leak
     speaker = table.speaker[table["clip"] == first_of(split, "validation")].iloc[0]
@@ -484,6 +518,194 @@ def test_an_emotion_that_is_not_trained_on(split, table):
 def test_random_may_share_speakers(split, table):
     table["speaker"] = table["text"] = "one"
     splits.check(split, table, "random")
+
+
+# Folds that a file gives
+
+
+@pytest.mark.parametrize("by", ["clip", "speaker"])
+def test_folds_are_those_of_the_file(by):
+    table, source = study(), study_split("speaker")
+    pd.testing.assert_frame_equal(from_file(table, as_file(source, table, by), seed=7), source)
+
+
+@pytest.mark.parametrize("by", ["clip", "speaker"])
+def test_a_fold_without_validation_rows_holds_out_training_speakers(by):
+    table, source = study(), study_split("speaker")
+    source = source[source["repeat"] == 0]
+    held_out = source[(source["fold"] == 0) & (source["role"] == "validation")]
+    others = as_file(source.drop(held_out.index), table, by)
+    _, _, in_training = as_file(held_out, table, by, with_validation=False).partition("\n")
+    split = from_file(table, others + in_training, validation=0.3)
+    pd.testing.assert_frame_equal(*(each[each["fold"] == 1].reset_index(drop=True) for each in (split, source)))
+    roles, before = parts(split, table, 0, 0), parts(source, table, 0, 0)
+    assert list(roles["test"]["clip"]) == list(before["test"]["clip"])
+    speakers = {role: rows.groupby("corpus")["speaker"].nunique().to_dict() for role, rows in roles.items()}
+    assert speakers == {
+        "train": {"emodb": 3, "ravdess": 8},
+        "validation": {"emodb": 2, "ravdess": 4},  # 0.3 of 5 and of 12, rounded
+        "test": {"emodb": 5, "ravdess": 12},
+    }
+
+
+# Speakers of the fixture `table`, in a file without the column `repeat`; its folds are numbered from 1.
+LINES = """fold,role,speaker
+1,test,emodb-01
+1,test,emodb-02
+1,test,ravdess-01
+1,test,ravdess-02
+1,train,emodb-03
+1,train,emodb-04
+1,train,ravdess-03
+1,train,ravdess-04
+2,test,emodb-03
+2,test,emodb-04
+2,test,ravdess-03
+2,test,ravdess-04
+2,train,emodb-01
+2,train,emodb-02
+2,train,ravdess-01
+2,train,ravdess-02
+""".splitlines()
+
+
+def content(changes):
+    """The file with some of its lines replaced, by number, or left out (None)."""
+    lines = [changes.get(number, line) for number, line in enumerate(LINES, 1)]
+    return "\n".join(line for line in lines if line is not None)
+
+
+def test_folds_keep_their_numbers_and_the_file_decides_how_many_folds_and_repeats_there_are(table):
+    split = from_file(table, content({}), folds=9, repeats=3)
+    assert split[["repeat", "fold"]].drop_duplicates().to_numpy().tolist() == [[0, 1], [0, 2]]
+    assert set(parts(split, table, 0, 2)["test"]["speaker"]) == {"emodb-03", "emodb-04", "ravdess-03", "ravdess-04"}
+
+
+def test_a_speaker_without_a_row_has_no_part_in_a_fold(table):
+    split = from_file(table, content({6: "1,validation,emodb-03", 9: None}))
+    speakers = {role: set(rows["speaker"]) for role, rows in parts(split, table, 0, 1).items()}
+    assert speakers["train"] == {"emodb-04", "ravdess-03"} and speakers["validation"] == {"emodb-03"}
+    assert "ravdess-04" not in speakers["test"]
+
+
+def test_what_editors_add_to_a_file_changes_nothing(table):
+    padded = "\r\n\r\n".join(line.replace(",", " , ") for line in LINES)
+    pd.testing.assert_frame_equal(from_file(table, b"\xef\xbb\xbf" + padded.encode()), from_file(table, content({})))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({1: "fold,part,speaker"}, "column role is missing; expected are fold, role"),
+        ({1: "fold;role;speaker"}, "its cells are separated by semicolons; expected are commas"),
+        ({1: "fold,role,name"}, "expected a column `clip` or a column `speaker`, found neither"),
+        ({1: "fold,role,speaker,clip"}, "expected a column `clip` or a column `speaker`, found both"),
+        ({1: "fold,role,speaker,sex"}, "unknown column 'sex'; known are repeat, fold, role, speaker"),
+        ({1: "fold,role,speaker,role"}, "column 'role' occurs twice"),
+        ({3: "1,test,emodb-02,x"}, ", line 3: more cells than the header has"),
+        (dict.fromkeys(range(2, 18)), "it has no rows"),
+        ({3: "1,test,emodb-2"}, "line 3, column speaker: 'emodb-2'; expected one that `corpora` and `emotions` select"),
+        (
+            {3: "1,test"},
+            "line 3, column speaker: ''; expected one that `corpora` and `emotions` select, such as emodb-",
+        ),
+        ({2: "\n\n1,test,emodb-1"}, "line 4, column speaker: 'emodb-1'; expected"),
+        ({3: "1,tset,emodb-02"}, "line 3, column role: 'tset'; expected one of train, validation, test"),
+        ({3: "-1,test,emodb-02"}, "line 3, column fold: '-1'; expected a number from 0 to 9999"),
+        ({3: "1.0,test,emodb-02"}, "line 3, column fold: '1.0'; expected a number from 0 to 9999"),
+        ({1: "fold,role,speaker,repeat"}, "line 2, column repeat: ''; expected a number from 0 to 9999"),
+        ({3: "1,test,emodb-01"}, "line 3: 'emodb-01' has a role in repeat 0 fold 1 already"),
+        ({6: "1,train,emodb-01"}, "line 6: 'emodb-01' has a role in repeat 0 fold 1 already"),
+        ({6: "01,train,emodb-01"}, "line 6: 'emodb-01' has a role in repeat 0 fold 1 already"),
+        ({6: "1,test,emodb-03"}, "line 10: 'emodb-03' is tested by repeat 0 fold 1 already"),
+        (
+            {2: "1,train,emodb-01"},
+            "repeat 0 does not test 1 of the 8 speakers that `corpora` and `emotions` select, such as emodb-01",
+        ),
+        (dict.fromkeys(range(6, 10)), "repeat 0 fold 1 has no rows with role train"),
+        (dict.fromkeys(range(2, 6)), "repeat 0 fold 1 has no rows with role test"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(changes, message, table):
+    with pytest.raises(InputError) as error:
+        from_file(table, content(changes))
+    assert str(error.value).startswith(FILE) and message in str(error.value)
+
+
+def test_all_that_is_wrong_is_named_at_once_up_to_a_limit(table):
+    with pytest.raises(InputError) as error:
+        from_file(table, content({number: f"1,tset,nobody-{number}" for number in range(2, 18)}))
+    first, *problems = str(error.value).splitlines()
+    assert first == f"{FILE}:" and len(problems) == 21 and problems[-1] == "  and 12 more"
+
+
+def test_a_file_that_is_missing(table):
+    with pytest.raises(InputError, match=f"^{FILE} is missing; it has the columns fold, role .*, clip or speaker"):
+        from_file(table, None)
+
+
+@pytest.mark.parametrize("repeat", [0, 1])
+def test_every_repeat_of_the_file_tests_every_clip(repeat, table):
+    source = splits.make(table, split_config(repeats=2))
+    row = source[(source["repeat"] == repeat) & (source["role"] == "test")].iloc[3]
+    message = f"repeat {repeat} does not test 1 of the 48 clips that .* select, such as {row['clip']}$"
+    with pytest.raises(InputError, match=message):
+        from_file(table, as_file(source.drop(row.name), table, "clip"))
+
+
+@pytest.mark.parametrize(
+    ("moved", "to", "leaks"),
+    [("test", "train", "test"), ("test", "validation", "test"), ("train", "validation", "valid")],
+)
+def test_a_file_that_puts_a_speaker_on_two_sides_is_refused(moved, to, leaks, table):
+    source = splits.make(table, split_config(folds=4))
+    clips = source[(source["fold"] == 0) & (source["role"] == moved)]
+    source.loc[clips.index[0], "role"] = to
+    if moved == "test":  # by another fold, so that every clip is tested
+        extra = source[(source["clip"] == clips["clip"].iloc[0]) & (source["fold"] == 1)]
+        source.loc[extra.index, "role"] = "test"
+    with pytest.raises(InputError, match=rf"\(repeat 0 fold 0\) shares its speaker with a {leaks}.*`split.file`"):
+        from_file(table, as_file(source, table, "clip"))
+
+
+def test_a_file_that_separates_identical_files_is_refused(table):
+    table.loc[table["speaker"] == "emodb-03", "sha256"] = table["sha256"][table["speaker"] == "emodb-01"].to_numpy()
+    with pytest.raises(
+        InputError, match=r"shares its sha256 with a test clip of the same fold; correct .*`split.file`"
+    ):
+        from_file(table, content({}))
+
+
+def test_a_fold_that_leaves_nobody_for_validation_is_refused(table):
+    with pytest.raises(InputError, match="split: repeat 0 fold 1 has no validation clips; change `split.file`"):
+        from_file(table, content({6: None, 8: None}))
+
+
+@pytest.mark.parametrize("file", [None, "folds.csv", "experiments/folds.csv", "experiments/folds/../x.csv", "/x.csv"])
+def test_given_folds_need_a_file_that_the_stage_depends_on(file):
+    with pytest.raises(
+        ValueError, match="`split.protocol: given` takes its folds from a CSV file in experiments/folds"
+    ):
+        split_config("given", file=file)
+
+
+def test_a_file_that_no_protocol_reads_is_refused():
+    with pytest.raises(ValueError, match="`split.protocol: loso` reads no file; set it to null"):
+        split_config("loso", file=FILE)
+
+
+def test_the_folds_of_emobox_test_four_of_the_24_actors_each_and_train_on_the_others(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    settings = named.experiments()["emobox_ravdess"].changes
+    actors = [f"ravdess-{number:02}" for number in range(1, 25)]
+    table = catalogue([("ravdess", actor, "male", "a", emotion, 1) for actor in actors for emotion in EMOTIONS])
+    split = splits.make(table, split_config(**settings["split"]))
+    speakers = split.merge(table, on="clip").groupby(["fold", "role"])["speaker"].unique()
+    assert [len(speakers[fold, "test"]) for fold in range(1, 7)] == [4] * 6
+    assert sorted(np.concatenate([speakers[fold, "test"] for fold in range(1, 7)])) == actors
+    assert set(speakers[1, "test"]) == {"ravdess-01", "ravdess-11", "ravdess-20", "ravdess-21"}
+    for fold in range(1, 7):
+        assert sorted(np.concatenate([speakers[fold, role] for role in splits.ROLES])) == actors
 
 
 # Folds and files

@@ -1,14 +1,18 @@
-"""Intervals over speakers, and paired differences between arms."""
+"""Intervals over speakers and runs, and paired differences between arms."""
 
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 
 from ser.core.errors import InputError
+from ser.evaluation import calibration
 from ser.evaluation.metrics import classification_metrics, confusions
-from ser.evaluation.statistics import compare_arms, holm, permutation_p, resample
+from ser.evaluation.resampling import Sample, detectable, holm, p_value, resample, variances
+from ser.evaluation.statistics import compare_arms
 from ser.reporting import tables
 from tests.helpers import simulations
 from tests.helpers.fabricated_study import EMOTIONS, fabricate
@@ -23,31 +27,164 @@ def test_resamples_keep_the_size_of_each_corpus():
     assert draws.mean(axis=0) == pytest.approx(np.ones(14), abs=0.2)
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
-    assert 0.90 <= simulations.coverage(300, np.random.default_rng(3)) <= 0.98
+@pytest.mark.parametrize("runs, run_sd", [(5, simulations.RUN), (1, 0.0)])
+def test_intervals_and_p_values_hold_what_they_say(runs, run_sd):
+    null = simulations.simulate(600, np.random.default_rng(1), runs, run_sd)
+    assert 0.90 <= null["coverage"] <= 0.98
+    assert 0.90 <= null["coverage of differences"] <= 0.98
+    assert 0.03 <= null["found"] <= 0.08
+    assert simulations.simulate(50, np.random.default_rng(2), runs, run_sd, gain=0.1)["found"] > 0.9
 
 
-def test_permutation_p_is_uniform_under_the_null_and_small_for_a_real_effect():
-    null = simulations.p_values(300, np.random.default_rng(1))
-    assert np.mean(null) == pytest.approx(0.5, abs=0.06)
-    assert np.mean(null <= 0.05) == pytest.approx(0.05, abs=0.03)
-    assert np.median(simulations.p_values(300, np.random.default_rng(2), gain=6)) < 0.01
+def test_a_test_over_speakers_alone_raises_false_alarms_where_runs_differ():
+    assert simulations.simulate(100, np.random.default_rng(3), runs=1)["found"] > 0.1
 
 
-def test_permutation_p_equals_swapping_the_confusions():
+def test_with_one_run_the_interval_is_the_percentile_interval_over_speakers():
     catalogue, predictions = fabricate(gain=0.3)
-    counts, _ = confusions(predictions["augmented"], catalogue, EMOTIONS)
-    reference_counts, _ = confusions(predictions["baseline"], catalogue, EMOTIONS)
-    signs = np.random.default_rng(0).choice([-1, 1], size=(400, len(counts)))
+    _, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=300, seed=4)
+    draws = resample(["emodb"] * 6 + ["ravdess"] * 8, 300, np.random.default_rng(4))
+    ua = {}
+    for arm, table in predictions.items():
+        counts, _ = confusions(table, catalogue, EMOTIONS)
+        ua[arm] = classification_metrics(np.tensordot(draws, counts[0], 1))["ua"]
+    for estimate, values in (
+        (details["arms"]["augmented"]["overall"]["ua"], ua["augmented"]),
+        (details["arms"]["diffusion"]["against"]["augmented"]["ua"], ua["diffusion"] - ua["augmented"]),
+    ):
+        assert [estimate["low"], estimate["high"]] == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=1e-6)
 
-    def difference(sign):
-        swap = (sign < 0)[:, None, None]
-        first, second = np.where(swap, reference_counts, counts), np.where(swap, counts, reference_counts)
-        return classification_metrics(first.sum(axis=0))["ua"] - classification_metrics(second.sum(axis=0))["ua"]
 
-    observed = abs(difference(np.ones(len(counts))))
-    extreme = sum(abs(difference(sign)) >= observed - 1e-12 for sign in signs)
-    assert permutation_p(counts, reference_counts, signs) == (1 + extreme) / 401
+def test_variance_of_speakers_runs_and_their_interaction():
+    rng = np.random.default_rng(0)
+    draws = resample(["emodb"] * 400, 2000, rng) / 400
+
+    def sample(speaker, run, interaction):
+        values = speaker * rng.normal(size=(400, 1)) + interaction * rng.normal(size=(400, 3))
+        values += run * np.array([-1, 0, 1])
+        return Sample(values.mean(axis=0), draws @ values)
+
+    assert variances(sample(1, 0, 0)) == pytest.approx((1 / 400, 0), rel=0.2)
+    assert variances(sample(0, 1, 0)) == pytest.approx((0, 1 / 3))
+    assert variances(sample(2, 1, 3)) == pytest.approx((4 / 400 + 9 / 1200, 1 / 3), rel=0.3)
+
+
+def test_p_value_of_one_run_is_that_of_a_t_test():
+    gains = np.random.default_rng(0).normal(0.3, 1, 40)
+    draws = resample(["emodb"] * 40, 20000, np.random.default_rng(1)) / 40
+    p = p_value(Sample(gains.mean(keepdims=True), draws @ gains[:, None]), 39)
+    statistic = stats.ttest_1samp(gains, 0).statistic * (40 / 39) ** 0.5  # the bootstrap divides by 40
+    assert p == pytest.approx(2 * stats.t.sf(statistic, 39), rel=0.1)
+
+
+def test_p_value_of_a_difference_that_only_runs_make_is_that_of_a_t_test_over_runs():
+    gains = np.array([0.01, 0.03, -0.01, 0.02, 0.04])
+    p = p_value(Sample(gains, np.tile(gains, (100, 1))), 32)
+    assert p == pytest.approx(stats.ttest_1samp(gains, 0).pvalue)
+
+
+def test_smallest_detectable_difference_is_2_8_standard_errors():
+    catalogue, predictions = fabricate()
+    _, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=2000)
+    against = details["arms"]["augmented"]["against"]["baseline"]
+    # a normal interval is 2 x 1.96 standard errors wide
+    assert against["detectable"] == pytest.approx(2.8 * (against["ua"]["high"] - against["ua"]["low"]) / 3.92, rel=0.1)
+    gains = np.array([0.01, 0.03, 0.05])
+    assert detectable(Sample(gains, np.tile(gains, (100, 1)))) == pytest.approx(2.8 * 0.02 / 3**0.5)
+
+
+def test_equal_runs_count_once():
+    catalogue, predictions = fabricate(gain=0.2)
+    _, one = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
+    tripled = {
+        arm: pd.concat([table.assign(run=run) for run in range(3)], ignore_index=True)
+        for arm, table in predictions.items()
+    }
+    _, three = compare_arms(tripled, catalogue, EMOTIONS, "speaker", resamples=200)
+    for arm, expected in one["arms"].items():
+        metrics = three["arms"][arm]
+        assert metrics["overall"].pop("run_sd") == 0 and expected["overall"].pop("run_sd") is None
+        for key in ("overall", "corpora", "against", "groups", "speakers"):
+            assert metrics[key] == expected[key]
+        assert metrics["ensemble"]["overall"].pop("run_sd") is None
+        assert metrics["ensemble"] == {key: expected[key] for key in ("overall", "corpora", "against")}
+        assert "ensemble" not in expected
+    assert one["runs"] == 1 and three["runs"] == 3
+
+
+def test_metrics_are_means_over_runs_and_their_intervals_allow_for_them():
+    catalogue, predictions = fabricate(runs=3)
+    table = predictions["augmented"]
+    table.loc[table["run"] == 2, "predicted"] = table.loc[table["run"] == 2, "emotion"]  # a run without errors
+    summary, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=1000)
+    overall = details["arms"]["augmented"]["overall"]
+    ua = [balanced_accuracy_score(run["emotion"], run["predicted"]) for _, run in table.groupby("run")]
+    assert summary["augmented"]["ua"] == overall["ua"]["value"] == pytest.approx(np.mean(ua), abs=1e-6)
+    assert overall["run_sd"] == pytest.approx(np.std(ua, ddof=1), abs=1e-6)
+    baseline = details["arms"]["baseline"]["overall"]["ua"]
+    assert overall["ua"]["high"] - overall["ua"]["low"] > 3 * (baseline["high"] - baseline["low"])
+    assert overall["ua"]["low"] >= 0 and overall["ua"]["high"] <= 1
+    against = details["arms"]["augmented"]["against"]["baseline"]
+    assert against["p"] > 0.05
+    assert against["detectable"] > 2 * details["arms"]["diffusion"]["against"]["baseline"]["detectable"]
+    assert np.sum(details["arms"]["augmented"]["confusion"]) == 3 * details["clips"]
+
+
+def test_an_ensemble_is_the_mean_probability_and_is_compared_with_ensembles():
+    catalogue, predictions = fabricate(runs=4, repeats=2)
+    _, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
+    ua = {}
+    for arm, table in predictions.items():
+        runs = [run.set_index(["repeat", "clip"]) for _, run in table.groupby("run")]
+        probability = sum(run[EMOTIONS].sort_index() for run in runs)
+        emotion = runs[0]["emotion"].sort_index()
+        ua[arm] = balanced_accuracy_score(emotion, np.array(EMOTIONS)[probability.to_numpy().argmax(axis=1)])
+        assert details["arms"][arm]["ensemble"]["overall"]["ua"]["value"] == pytest.approx(ua[arm], abs=1e-6)
+        assert ua[arm] > details["arms"][arm]["overall"]["ua"]["value"] + 0.05
+    against = details["arms"]["diffusion"]["ensemble"]["against"]["augmented"]
+    assert against["ua"]["value"] == pytest.approx(ua["diffusion"] - ua["augmented"], abs=1e-6)
+    assert 0 < against["p"] <= against["p_corrected"] <= 1
+
+
+def test_groups_and_speakers():
+    catalogue, predictions = fabricate(runs=2)
+    _, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
+    metrics = details["arms"]["diffusion"]
+    table = predictions["diffusion"].merge(catalogue, on=["clip", "emotion"])
+
+    def expected(rows):
+        return np.mean([balanced_accuracy_score(run["emotion"], run["predicted"]) for _, run in rows.groupby("run")])
+
+    assert {column: list(groups) for column, groups in metrics["groups"].items()} == {
+        "sex": ["female", "male"],
+        "intensity": ["normal", "strong"],
+    }
+    for column, groups in metrics["groups"].items():
+        for value, estimate in groups.items():
+            assert estimate["value"] == pytest.approx(expected(table[table[column] == value]), abs=1e-6)
+            assert estimate["low"] < estimate["value"] < estimate["high"]
+    assert list(metrics["speakers"]) == sorted(catalogue["speaker"].unique())
+    for speaker, ua in metrics["speakers"].items():
+        assert ua == pytest.approx(expected(table[table["speaker"] == speaker]), abs=1e-6)
+
+
+def test_a_group_of_all_clips_is_none_and_one_of_a_single_speaker_has_no_interval():
+    catalogue, predictions = fabricate(arms=("baseline",))
+    catalogue["intensity"] = "normal"
+    catalogue["sex"] = np.where(catalogue["speaker"] == "emodb-00", "male", "female")
+    _, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
+    groups = details["arms"]["baseline"]["groups"]
+    assert list(groups) == ["sex"]
+    assert groups["sex"]["male"]["low"] is None and groups["sex"]["female"]["low"] is not None
+
+
+def test_predictions_without_probabilities_have_no_calibration():
+    catalogue, predictions = fabricate(arms=("baseline",))
+    _, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=10)
+    assert details["arms"]["baseline"]["calibration"] == calibration.describe(predictions["baseline"], EMOTIONS)
+    only_classes = {"baseline": predictions["baseline"].drop(columns=EMOTIONS)}
+    _, details = compare_arms(only_classes, catalogue, EMOTIONS, "speaker", resamples=10)
+    assert details["arms"]["baseline"]["calibration"] is None
 
 
 def test_p_of_equal_arms_is_one():
@@ -153,13 +290,15 @@ def test_no_interval_from_a_single_speaker():
     own = details["arms"]["augmented"]["corpora"]["own"]
     assert own["ua"]["low"] is None and own["ua"]["high"] is None
     assert details["arms"]["augmented"]["overall"]["ua"]["low"] is not None
-    catalogue, predictions = fabricate(speakers=(("own", 1),))
+    catalogue, predictions = fabricate(speakers=(("own", 1),), runs=2)
     _, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
+    against = details["arms"]["augmented"]["against"]["baseline"]
+    assert against["p"] == 1 and against["detectable"] is None
     assert "[" not in tables.table(details).splitlines()[2]
 
 
 def test_the_order_of_rows_does_not_matter_and_the_seed_does():
-    catalogue, predictions = fabricate()
+    catalogue, predictions = fabricate(runs=2)
     expected = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=200, seed=5)
     shuffled = {arm: table.sample(frac=1, random_state=len(arm)) for arm, table in predictions.items()}
     mixed = catalogue.sample(frac=1, random_state=9)
@@ -178,9 +317,9 @@ def test_repeats_are_pooled_and_counted():
 
 
 def test_arms_must_have_been_tested_on_the_same_clips():
-    catalogue, predictions = fabricate()
+    catalogue, predictions = fabricate(runs=2)
     predictions["augmented"] = predictions["augmented"].iloc[:-1]
-    with pytest.raises(InputError, match="'augmented' has no prediction of clip 'ravdess/07-11' in repeat 0"):
+    with pytest.raises(InputError, match="'augmented' has no prediction of clip 'ravdess/07-11' in repeat 0, run 1"):
         compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=10)
 
 

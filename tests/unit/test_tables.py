@@ -26,6 +26,32 @@ def test_table_shows_metrics_in_per_cent():
     assert "168 clips of 14 speakers (emodb 6, ravdess 8); speakers apart." in lines[-1]
 
 
+def test_ensembles_have_a_table_of_their_own():
+    catalogue, predictions = fabricate(runs=3)
+    _, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
+    single, ensembles, notes, caption = tables.table(details, arms=["baseline", "masked", "augmented"]).split("\n\n")
+    metrics = details["arms"]["diffusion"]
+    assert (
+        tables.percent(metrics["overall"]["ua"]) in single and tables.percent(metrics["overall"]["ua"]) not in ensembles
+    )
+    header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in ensembles.splitlines()]
+    assert header[0] == "ensemble of 3 runs" and [row[0] for row in rows] == ["baseline", "augmented", "diffusion"]
+    assert rows[2][1] == tables.percent(metrics["ensemble"]["overall"]["ua"])
+    assert rows[2][4].startswith(tables.percent(metrics["ensemble"]["against"]["baseline"]["ua"], "+"))
+    assert "[95 % interval over speakers and runs], means over 3 runs" in notes
+    assert "t test over speakers and runs" in notes and "Ensemble of 3 runs" in notes
+    assert "14 speakers (emodb 6, ravdess 8), 3 runs; speakers apart." in caption
+
+
+def test_one_run_is_not_called_several():
+    catalogue, predictions = fabricate()
+    _, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
+    text = tables.table(details)
+    assert "[95 % interval over speakers]." in text and "runs" not in text and "nsemble" not in text
+    del details["runs"]  # as in results that were kept before there were runs
+    assert tables.table(details) == text
+
+
 def test_table_without_arms_to_compare_with():
     catalogue, predictions = fabricate(arms=("baseline",), speakers=(("demo", 4),))
     _, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
