@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, and their tables in docs/performance.md.
 
-`python -m benchmarks.run [NAME ...]` takes about 20 minutes on 2 cores; do not use the machine for anything else
+`python -m benchmarks.run [NAME ...]` takes about 80 minutes on 2 cores; do not use the machine for anything else
 meanwhile.
 """
 

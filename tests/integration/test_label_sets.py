@@ -13,7 +13,7 @@ import yaml
 from sklearn.metrics import balanced_accuracy_score
 
 from scripts.overrides import merged
-from ser.core import checkpoints, params
+from ser.core import checkpoints, fold_jobs, params
 from ser.core.errors import InputError
 from ser.data import manifest, mel_store
 from ser.data.dataset import load_dataset
@@ -105,7 +105,7 @@ def test_a_split_of_other_emotions_is_refused(project):
     for emotions in (SIX[:5], [*SIX, "calm"]):
         change({"emotions": emotions})
         with pytest.raises(InputError, match="^data/splits.csv divides .*sadness, but .*: key `emotions` lists anger"):
-            train.main("baseline")
+            fold_jobs.main(train.JOB, "baseline")
 
 
 def test_one_corpus_tested_by_the_other(project):
@@ -114,7 +114,7 @@ def test_one_corpus_tested_by_the_other(project):
     split.main()
     folds = load_dataset(params.read("emotions", list[str]), "cross_corpus").folds
     assert [{clip.split("/")[0] for clip in fold.test} for fold in folds] == [{"emodb"}, {"ravdess"}]
-    train.main("baseline")
+    fold_jobs.main(train.JOB, "baseline")
     compare.main()
     details = json.loads(Path("metrics/details.json").read_text())
     assert details["protocol"] == "cross_corpus" and not details["leaks"]

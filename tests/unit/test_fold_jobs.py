@@ -123,6 +123,27 @@ def test_what_a_killed_process_left_is_not_taken_for_finished():
     assert finish().done == [0, 1, 2]
 
 
+def test_one_fold_is_finished_by_its_name_and_gathered_by_a_later_run():
+    jobs = []
+
+    def job(name):
+        jobs.append(ToyJob())
+        return jobs[-1]
+
+    assert fold_jobs.missing(ToyJob()) == ["0-0", "0-1", "0-2"]
+    for _ in range(2):
+        fold_jobs.main(job, "baseline", "0-1")
+    assert fold_jobs.missing(ToyJob()) == ["0-0", "0-2"]
+    fold_jobs.main(job, "baseline")
+    assert [each.done for each in jobs] == [[1], [], [0, 2]]
+    assert [each.gathered for each in jobs] == [[], [], ALL]
+
+
+def test_a_fold_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(InputError, match="^baseline has no fold 0-7; there are 0-0, 0-1, 0-2$"):
+        fold_jobs.finish(ToyJob(), "0-7")
+
+
 def test_a_missing_input_says_what_to_do():
     Path(FILES[1]).unlink()
     with pytest.raises(InputError, match=rf"^{FILES[1]} is missing; run `dvc repro` to make it, or `dvc pull`"):

@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import inspect
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from dvc.repo import Repo
 
 from ser.core import params, sources
-from ser.core.fold_jobs import FoldJob
 from ser.models.classifier import ClassifierConfig
 from tests.helpers.project import ROOT
 
@@ -40,9 +38,8 @@ def deps(name):
 def job(name):
     """The fold job of a stage, or None where it does its work at once."""
     module, item = script(name)
-    kinds = [kind for kind in vars(importlib.import_module(module)).values() if inspect.isclass(kind)]
-    kinds = [kind for kind in kinds if issubclass(kind, FoldJob) and not inspect.isabstract(kind)]
-    return kinds[0](item) if kinds else None
+    kind = getattr(importlib.import_module(module), "JOB", None)
+    return kind(item) if kind else None
 
 
 @cache

@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field
 from torch.nn import functional as F
 
-from ser.core import checkpoints
+from ser.core import checkpoints, fold_jobs
 from ser.core.errors import InputError
 from ser.core.fold import Run
 from ser.core.params import Config
@@ -111,7 +111,7 @@ def run(recognised, correct=0.5, seed=0):
         "generators": {"fake": generator},
     }
     Path("params.yaml").write_text(yaml.safe_dump(values))
-    sample.main("fake")
+    fold_jobs.main(sample.JOB, "fake")
     store = mel_store.read("data/synthetic/fake")
     loud = [EMOTIONS[int(store.clip(clip).mean(1)[:6].reshape(3, 2).mean(1).argmax())] for clip in store.index["clip"]]
     return list(store.index["emotion"]), loud
