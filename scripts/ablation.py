@@ -3,8 +3,8 @@
 experiments/ablations/NAME.yaml names the `arm` whose training is measured, what is `given` and the `candidates`, both
 as overrides of params.yaml. Each candidate is trained next to the workspace, as the DVC experiment ablation-NAME-1 and
 so on, no further than that arm. What counts is the UA on the validation speakers of every fold at the epoch that
-training selected, averaged over runs: only metrics/curves is read of an experiment. Predictions for test speakers are never opened. After
-each candidate, metrics/ablations/NAME.json has everything that was measured so far.
+training selected, averaged over runs: only metrics/curves is read of an experiment. Predictions for test speakers are
+never opened. After each candidate, metrics/ablations/NAME.json has everything that was measured so far.
 """
 
 import argparse

@@ -16,9 +16,7 @@ def read(arm: str, emotions: list[str]) -> pd.DataFrame:
     predictions = read_predictions(f"metrics/predictions/{arm}.csv", emotions).groupby(NUMBERS)
     test = predictions.apply(lambda run: balanced_accuracy_score(run["emotion"], run["predicted"]))
     selected = validation.by_fold(validation.selected_epochs(read_curves(f"metrics/curves/{arm}.csv")))
-    return pd.DataFrame(
-        {"test": test.groupby(["repeat", "fold"]).mean(), "validation": selected["validation_ua"]}
-    )
+    return pd.DataFrame({"test": test.groupby(["repeat", "fold"]).mean(), "validation": selected["validation_ua"]})
 
 
 def table(trainings: dict[str, pd.DataFrame], generators: list[str]) -> str:

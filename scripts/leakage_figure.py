@@ -6,7 +6,7 @@ from matplotlib.ticker import MaxNLocator
 
 from scripts import study_tables
 from ser.evaluation.statistics import Estimate
-from ser.reporting import figures
+from ser.reporting import figures, tables
 
 HONEST, LEAKING, ARROW = figures.COLOURS[1], figures.COLOURS[2], figures.COLOURS[0]
 
@@ -35,8 +35,8 @@ def picture(apart: study_tables.Details, random: study_tables.Details) -> Figure
     return figures.titled(
         figure,
         "The same models, the same clips: a random split flatters, speakers apart is honest",
-        f"Bars: 95 % intervals over speakers; chance {100 / len(apart['emotions']):.1f} %. {apart['clips']:,} clips of "
-        f"{apart['speakers']} speakers. A random split puts other clips of the test speakers into training: the model "
+        f"Bars: 95 % intervals {tables.sampled(apart)}; chance {100 / len(apart['emotions']):.1f} %. "
+        f"{apart['clips']:,} clips of {apart['speakers']} speakers. A random split puts other clips of the test speakers into training: the model "
         "learns their voices, which it cannot do for new people.",
     )
 

@@ -43,7 +43,7 @@ def differences(details: Details) -> str:
     for reference, others in comparisons(list(details["arms"])).items():
         for arm in others:
             difference = details["arms"][arm]["against"][reference]
-            smallest = detectable(difference["ua"])
+            smallest = difference["detectable"] if "detectable" in difference else detectable(difference["ua"])
             rows.append(
                 [
                     arm,

@@ -14,8 +14,9 @@ CONDITIONS = {"true_label": "true label (leaks)", "predicted_label": "predicted 
 
 
 def read_predictions(path: Path | str, class_names: Sequence[str]) -> pd.DataFrame:
-    """The predictions of an arm for test clips: `repeat, fold, run, clip, emotion, predicted`, and a
-    probability per class.
+    """The predictions of an arm for test clips.
+
+    The columns are `repeat, fold, run, clip, emotion, predicted` and a probability per class.
 
     Raises InputError naming the file and the line where
 

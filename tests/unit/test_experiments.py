@@ -39,7 +39,9 @@ def test_every_experiment_is_valid_and_says_what_it_is_for(name):
 
 
 def test_every_file_is_an_experiment_a_series_or_an_ablation():
-    files = {path.relative_to(named.FOLDER) for path in named.FOLDER.rglob("*") if path.is_file()}
+    paths = [path.relative_to(named.FOLDER) for path in named.FOLDER.rglob("*") if path.is_file()]
+    files = {path for path in paths if path.parent.name != "folds"}
+    assert {path.suffix for path in set(paths) - files} == {".csv"}
     assert {path.suffix for path in files} == {".yaml"}
     assert {path.parent.name for path in files} == {"", "study", "ablations", "replications"}
     names = [path.stem for path in files if path.parent.name != "ablations"]

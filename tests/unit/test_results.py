@@ -302,13 +302,13 @@ def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     assert missing["speech_encoder"][1:] == ["`python -m scripts.speech_encoder`", "not timed"]
     assert missing["ablations/mels"][1] == "`python -m scripts.ablation mels`"
     command = "`python -m scripts.experiment speaker_text --keep`"
-    assert missing["speaker_text"] == ["Speakers and sentences apart", command, "0.8"]
+    assert missing["speaker_text"] == ["Speakers and sentences apart", command, "2.1"]
     assert missing["synthetic_25"][1] == "`python -m scripts.experiment synthetic_25 --keep`"
     total, hours = float(missing.pop("**all**")[2]), [row[2] for row in missing.values() if row[2] != "not timed"]
     assert total == pytest.approx(sum(map(float, hours)))
-    assert sections["speaker_text"] == f"Not run yet: {command}; about 0.8 hours on 2 cores."
+    assert sections["speaker_text"] == f"Not run yet: {command}; about 2.1 hours on 2 cores."
     members = (f"`python -m scripts.experiment real_data_{amount} --keep`" for amount in (10, 25, 50))
-    assert sections["real_data"] == f"Not run yet: {', '.join(members)}; about 1.2 hours on 2 cores."
+    assert sections["real_data"] == f"Not run yet: {', '.join(members)}; about 3.0 hours on 2 cores."
     assert sections["text"] == study_tables.run(kept["text"])
     assert {row[0] for row in rows(sections["synthetic"])} == {"50 %"}
     assert sections["ablations/length"] == study_tables.ablation(RATE)
@@ -319,7 +319,7 @@ def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
 def test_without_the_random_split_there_is_no_leakage_to_show(default):
     sections = results.contents(default, trainings(*ARMS), {}, {}, {})
     command = "`python -m scripts.experiment random_split --keep`"
-    assert sections["leakage"] == sections["random_split"] == f"Not run yet: {command}; about 0.7 hours on 2 cores."
+    assert sections["leakage"] == sections["random_split"] == f"Not run yet: {command}; about 1.8 hours on 2 cores."
 
 
 def test_an_experiment_that_nobody_timed_says_so():
@@ -384,13 +384,14 @@ def test_settings_of_generators_do_not_count_where_there_are_none(change):
     assert changed_settings(merged(now, override(change)), now) == {}
 
 
-def test_committed_experiments_were_run_with_the_settings_that_they_have_now():
+def test_committed_experiments_were_run_with_the_settings_that_they_have_now_but_with_one_run():
     parts = results.parts()
     kept = sorted((ROOT / kept_metrics.EXPERIMENTS).glob("*.json"))
     assert kept
     for path in kept:
         settings = kept_metrics.read(path)["params"]
-        assert changed_settings(settings, merged(COMMITTED, parts[path.stem].changes)) == {}, path.stem
+        changed = changed_settings(settings, merged(COMMITTED, parts[path.stem].changes))
+        assert changed.keys() == {"training.runs"}, path.stem
 
 
 @pytest.mark.usefixtures("at_the_root")
