@@ -36,8 +36,8 @@ def picture(apart: study_tables.Details, random: study_tables.Details) -> Figure
         figure,
         "The same models, the same clips: a random split flatters, speakers apart is honest",
         f"Bars: 95 % intervals {tables.sampled(apart)}; chance {100 / len(apart['emotions']):.1f} %. "
-        f"{apart['clips']:,} clips of {apart['speakers']} speakers. A random split puts other clips of the test speakers into training: the model "
-        "learns their voices, which it cannot do for new people.",
+        f"{apart['clips']:,} clips of {apart['speakers']} speakers. A random split puts other clips of the test "
+        "speakers into training: the model learns their voices, which it cannot do for new people.",
     )
 
 

@@ -9,8 +9,8 @@ runs has two parts:
   on all speakers alike.
 
 These are the estimates of the two-way random-effects analysis of variance, with which radiology compares methods over
-readers and cases (Obuchowski & Rockette 1995, Communications in Statistics 24; Hillis 2007, Stat Med 26). Resampling both
-at once (Owen 2007, Ann Appl Stat 1(2)) counts the interaction up to three times, and a bootstrap of few runs falls
+readers and cases (Obuchowski & Rockette 1995, Communications in Statistics 24; Hillis 2007, Stat Med 26). Resampling
+both at once (Owen 2007, Ann Appl Stat 1(2)) counts the interaction up to three times, and a bootstrap of few runs falls
 short of their variance.
 """
 

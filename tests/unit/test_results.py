@@ -96,7 +96,7 @@ def test_differences_are_of_every_arm_from_baseline_and_augmented(default):
     against = default["arms"]["vae"]["against"]["augmented"]
     assert cells[-1][2] == tables.percent(against["ua"], "+")
     assert cells[-1][3] == f"{against['p_corrected']:.3f}"
-    assert float(cells[-1][4]) == pytest.approx(280 / 3.92 * (against["ua"]["high"] - against["ua"]["low"]), abs=0.051)
+    assert float(cells[-1][4]) == pytest.approx(100 * against["detectable"], abs=0.051)
 
 
 def test_corpora_and_emotions(default):

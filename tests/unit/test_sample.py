@@ -167,7 +167,7 @@ def test_a_generator_whose_clips_are_hardly_recognised_is_refused(baseline):
 
 def test_a_baseline_that_was_trained_on_other_clips_does_not_choose(project, baseline):
     facts = json.loads(Path("models/arms/baseline.json").read_text())
-    facts["folds"]["0-0"]["train_digest"] = project.folds[1].train_digest
+    facts["folds"]["0-0-0"]["train_digest"] = project.folds[1].train_digest
     Path("models/arms/baseline.json").write_text(json.dumps(facts))
     with pytest.raises(InputError, match="^models/arms/baseline was not made from the training part of repeat 0 fold"):
         run(recognised=True)

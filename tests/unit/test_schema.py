@@ -65,7 +65,7 @@ def test_a_value_of_the_wrong_type_is_refused_wherever_it_stands(values):
 
 def test_a_missing_key_is_named_wherever_it_stood(values):
     for key in keys(values):
-        knob = key == ("audio", "remove_mean") or (key[0] == "augmentation" and len(key) == 3)
+        knob = key in [("audio", "remove_mean"), ("split", "file")] or (key[0] == "augmentation" and len(key) == 3)
         if knob:  # off where it is not named
             continue
         message = refused(values, key, lambda section, name: section.pop(name))
