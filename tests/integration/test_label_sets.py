@@ -34,7 +34,7 @@ SMALL = {
     "study": {"arms": ["baseline"], "generators": [], "enhanced": [], "resamples": 50},
     "split": {"folds": 4},
     "classifier": {"frames": 16},
-    "training": {"epochs": 1, "batch": 8},
+    "training": {"runs": 1, "epochs": 1, "batch": 8},
 }
 
 
@@ -71,8 +71,10 @@ def project(tmp_path, monkeypatch):
 @pytest.mark.parametrize("corpora, emotions", SETS.values(), ids=SETS)
 def test_a_label_set(corpora, emotions, project):
     table = project(corpora, emotions)
-    for stage, arguments in ((split, []), (train, ["baseline"]), (embed, []), (compare, [])):
-        stage.main(*arguments)
+    split.main()
+    fold_jobs.main(train.JOB, "baseline")
+    embed.main()
+    compare.main()
 
     selected = table[table["emotion"].isin(emotions)]
     predicted = pd.read_csv("metrics/predictions/baseline.csv")

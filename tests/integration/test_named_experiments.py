@@ -12,7 +12,7 @@ from dvc.repo import Repo
 
 from scripts import named
 from scripts.overrides import merged
-from ser.core import params
+from ser.core import fold_jobs, params
 from ser.corpora import demo
 from tests.helpers.project import ROOT, change, copy_of_the_repository
 
@@ -36,7 +36,7 @@ def reduced(name):
             "pretrained": "none",
             "resize": full["classifier"]["resize"] and 40,
         },
-        "training": {"epochs": 1},
+        "training": {"runs": 1, "epochs": 1},
     }
     return merged(merged(full, EXPERIMENTS["tiny"].changes), kept)
 
@@ -48,7 +48,11 @@ def run(project, wanted):
     for name, command in stages:
         if wanted(name):
             _, _, module, *arguments = command.split()
-            importlib.import_module(module).main(*arguments)
+            script = importlib.import_module(module)
+            if hasattr(script, "JOB"):
+                fold_jobs.main(script.JOB, *arguments)
+            else:
+                script.main(*arguments)
 
 
 @pytest.fixture(scope="module")
