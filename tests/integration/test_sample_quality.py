@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ser.core import checkpoints, params
+from ser.core import checkpoints, fold_jobs, params
 from ser.core.errors import InputError
 from ser.core.optim import ignore
 from ser.core.rng import make_rng
@@ -245,7 +245,7 @@ def test_the_stage_writes_the_same_bytes_again(project):
     write(project.folds, spectrum)
 
     def run():
-        sample_quality_stage.main("dream")
+        fold_jobs.main(sample_quality_stage.JOB, "dream")
         return [
             Path(path).read_bytes()
             for path in ("metrics/quality/dream.json", "plots/embeddings/dream.csv", "plots/embeddings/dream.png")
