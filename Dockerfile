@@ -9,4 +9,4 @@ RUN pip install --no-cache-dir -r /tmp/requirements.txt -r /tmp/requirements-clu
 RUN useradd --create-home --uid 1000 ray
 USER ray
 RUN git config --global --add safe.directory "*"
-WORKDIR /work
+WORKDIR /mnt

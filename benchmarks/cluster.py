@@ -16,7 +16,6 @@ from typing import Any
 from dvc.repo import Repo
 
 from benchmarks import bench
-from ser.core import params
 from tests.helpers import project
 
 WORKERS = (8, 16, 64)
@@ -35,7 +34,7 @@ def main() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         seconds = {}
         for number, (name, command) in enumerate(commands.items()):
-            folder = copy_of_the_demo(Path(place, str(number)))
+            folder = project.copy_of_the_repository(Path(place, str(number)), "demo")
             start = time.perf_counter()
             project.call(*command, cwd=folder, OMP_NUM_THREADS=str(cores))
             seconds[name] = time.perf_counter() - start
@@ -64,16 +63,6 @@ def main() -> dict[str, Any]:
         "rows": rows,
         "tasks": {"/".join(task): duration for task, duration in tasks.items()},
     }
-
-
-def copy_of_the_demo(folder: Path) -> Path:
-    """A repository of its own, set to the demo."""
-    project.copy_of_the_repository(folder)
-    changes = params.parse((project.ROOT / "experiments/demo.yaml").read_text(), "demo.yaml")["changes"]
-    (folder / "params.yaml").write_bytes((project.ROOT / "params.yaml").read_bytes())
-    project.change(folder, changes)
-    project.commit(folder)
-    return folder
 
 
 def measured_tasks(folder: Path) -> dict[Task, float]:

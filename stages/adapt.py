@@ -4,17 +4,15 @@ Its results are not comparable with the headline (see docs/adaptation.md).
 """
 
 import json
-from pathlib import Path
 
 from pydantic import NonNegativeInt
 
 from ser.core import params
 from ser.core.atomic import replacing
-from ser.core.errors import InputError
 from ser.core.stage import stage
 from ser.data import manifest
 from ser.evaluation.adaptation import speaker_adapted
-from ser.evaluation.predictions import read_predictions
+from ser.evaluation.predictions import read_predictions, result
 from ser.evaluation.study import StudyConfig
 from ser.reporting import adaptation, figures
 
@@ -22,15 +20,10 @@ from ser.reporting import adaptation, figures
 def main() -> None:
     class_names = params.read("emotions", list[str])
     study = params.read("study", StudyConfig)
-    stage_of = {arm: f"train@{arm}" for arm in study.arms} | {arm: f"train_synthetic@{arm}" for arm in study.generators}
-    predictions = {}
-    for arm, stage_name in stage_of.items():
-        path = Path(f"metrics/predictions/{arm}.csv")
-        if not path.exists():
-            raise InputError(
-                f"{path} is missing: arm '{arm}' has no results yet; make them with `dvc repro {stage_name}`"
-            )
-        predictions[arm] = read_predictions(path, class_names)
+    predictions = {
+        arm: read_predictions(result(f"metrics/predictions/{arm}.csv", arm, stage_name), class_names)
+        for arm, stage_name in study.stage_of.items()
+    }
     adapted = speaker_adapted(
         predictions,
         manifest.load("data/catalogue.csv"),

@@ -8,10 +8,9 @@ from pydantic import NonNegativeInt
 
 from ser.core import params
 from ser.core.atomic import replacing
-from ser.core.errors import InputError
 from ser.core.stage import stage
 from ser.data import manifest
-from ser.evaluation.predictions import CONDITIONS, learning_curves, read_curves, read_predictions
+from ser.evaluation.predictions import CONDITIONS, learning_curves, read_curves, read_predictions, result
 from ser.evaluation.statistics import compare_arms
 from ser.evaluation.study import StudyConfig
 from ser.reporting import figures, tables
@@ -20,19 +19,19 @@ from ser.reporting import figures, tables
 def main() -> None:
     class_names = params.read("emotions", list[str])
     study = params.read("study", StudyConfig)
-    stage_of = {arm: f"train@{arm}" for arm in study.arms} | {arm: f"train_synthetic@{arm}" for arm in study.generators}
+    stage_of = study.stage_of
     predictions = {
-        arm: read_predictions(_result(f"metrics/predictions/{arm}.csv", arm, stage_of[arm]), class_names)
+        arm: read_predictions(result(f"metrics/predictions/{arm}.csv", arm, stage_of[arm]), class_names)
         for arm in stage_of
     }
-    histories = {arm: read_curves(_result(f"metrics/curves/{arm}.csv", arm, stage_of[arm])) for arm in stage_of}
+    histories = {arm: read_curves(result(f"metrics/curves/{arm}.csv", arm, stage_of[arm])) for arm in stage_of}
     quality = {
-        name: json.loads(Path(_result(f"metrics/quality/{name}.json", name, f"sample_quality@{name}")).read_text())
+        name: json.loads(Path(result(f"metrics/quality/{name}.json", name, f"sample_quality@{name}")).read_text())
         for name in study.generators
     }
     enhanced_predictions = {"baseline": predictions["baseline"]} | {
         f"{name}, {title}": read_predictions(
-            _result(f"metrics/enhanced/{name}/{condition}.csv", name, f"enhance@{name}"), class_names
+            result(f"metrics/enhanced/{name}/{condition}.csv", name, f"enhance@{name}"), class_names
         )
         for name in study.enhanced
         for condition, title in CONDITIONS.items()
@@ -61,13 +60,6 @@ def main() -> None:
         print("\n" + tables.quality_table(quality))
     if study.enhanced:
         print(f"\n{tables.table(enhanced_details)}\n\n{tables.ENHANCED_NOTE}")
-
-
-def _result(path: str, arm: str, stage_name: str) -> str:
-    """The path of a result; raises InputError with the stage to run where it is missing."""
-    if not Path(path).exists():
-        raise InputError(f"{path} is missing: arm '{arm}' has no results yet; make them with `dvc repro {stage_name}`")
-    return path
 
 
 def _write_json(path: str, values: dict[str, Any]) -> None:

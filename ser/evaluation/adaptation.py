@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ser.core.errors import InputError
+from ser.evaluation.metrics import clips_of
 from ser.evaluation.resampling import Estimate, resample
 
 POOL_SIZES = (2, 5, 10, 20, 40)  # clips
@@ -190,14 +191,7 @@ def _by_speaker(
     speakers: pd.DataFrame,  # `corpus, speaker`
     class_names: list[str],
 ) -> list[_TestClips]:
-    clips = catalogue.set_index("clip").reindex(table["clip"])
-    wrong = clips["emotion"].to_numpy() != table["emotion"].to_numpy()
-    if wrong.any():
-        row = table.iloc[wrong.argmax()]
-        raise InputError(
-            f"predictions hold clip '{row['clip']}' with emotion {row['emotion']}, "
-            "the catalogue does not; run `dvc repro` to bring both up to date"
-        )
+    clips = clips_of(table, catalogue)
     number_of = pd.MultiIndex.from_frame(speakers)
     table = table.assign(speaker=number_of.get_indexer(pd.MultiIndex.from_frame(clips[["corpus", "speaker"]])))
     runs = table["run"].nunique()

@@ -10,6 +10,22 @@ from ser.core.errors import InputError
 METRICS = ("ua", "wa", "f1")
 
 
+def clips_of(predictions: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the catalogue for the predicted clips, indexed by clip, in the order of the predictions.
+
+    Raises InputError for a clip that is not in the catalogue or has another emotion there.
+    """
+    clips = catalogue.set_index("clip").reindex(predictions["clip"])
+    wrong = clips["emotion"].to_numpy() != predictions["emotion"].to_numpy()
+    if wrong.any():
+        row = predictions.iloc[wrong.argmax()]
+        raise InputError(
+            f"predictions hold clip '{row['clip']}' with emotion {row['emotion']}, "
+            "the catalogue does not; run `dvc repro` to bring both up to date"
+        )
+    return clips
+
+
 def confusions(
     predictions: pd.DataFrame,  # from `read_predictions`
     catalogue: pd.DataFrame,
@@ -21,14 +37,7 @@ def confusions(
     of their numbers, speakers in that of the table, sorted by corpus and speaker. Raises InputError for a clip that is
     not in the catalogue or has another emotion there.
     """
-    clips = catalogue.set_index("clip").reindex(predictions["clip"])
-    wrong = clips["emotion"].to_numpy() != predictions["emotion"].to_numpy()
-    if wrong.any():
-        row = predictions.iloc[wrong.argmax()]
-        raise InputError(
-            f"predictions hold clip '{row['clip']}' with emotion {row['emotion']}, "
-            "the catalogue does not; run `dvc repro` to bring both up to date"
-        )
+    clips = clips_of(predictions, catalogue)
     speaker_of_clip = pd.MultiIndex.from_frame(clips[["corpus", "speaker"]])
     speakers = speaker_of_clip.unique().sort_values()
     classes = pd.Index(class_names)

@@ -13,6 +13,13 @@ NUMBERS = ["repeat", "fold", "run"]  # of a training
 CONDITIONS = {"true_label": "true label (leaks)", "predicted_label": "predicted label", "no_label": "no label"}
 
 
+def result(path: str, arm: str, stage_name: str) -> str:
+    """The path of a result of an arm; raises InputError with the stage to run where it is missing."""
+    if not Path(path).exists():
+        raise InputError(f"{path} is missing: arm '{arm}' has no results yet; make them with `dvc repro {stage_name}`")
+    return path
+
+
 def read_predictions(path: Path | str, class_names: Sequence[str]) -> pd.DataFrame:
     """The predictions of an arm for test clips.
 

@@ -18,3 +18,8 @@ class StudyConfig(Config):
         if "baseline" not in arms:
             raise ValueError("must hold `baseline`, from which embeddings and differences are taken")
         return arms
+
+    @property
+    def stage_of(self) -> dict[str, str]:
+        """The stage of dvc.yaml that trains each arm, in the order in which arms are shown."""
+        return {arm: f"train@{arm}" for arm in self.arms} | {arm: f"train_synthetic@{arm}" for arm in self.generators}

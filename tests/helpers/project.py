@@ -54,14 +54,15 @@ def change(project, changes):
     path.write_text(yaml.safe_dump(merged(params.load(path), changes), sort_keys=False))
 
 
-def copy_of_the_repository(folder):
-    """A repository of its own with the files of this one, set to the smallest experiment."""
+def copy_of_the_repository(folder, experiment="tiny"):
+    """A repository of its own with the files of this one, set to an experiment, the smallest by default."""
     listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)
     for name in filter(lambda name: (ROOT / name).is_file(), listed.splitlines()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "dvc.lock").unlink()  # of other params
-    change(folder, params.parse((ROOT / "experiments" / "tiny.yaml").read_text(), "tiny.yaml")["changes"])
+    path = ROOT / "experiments" / f"{experiment}.yaml"
+    change(folder, params.parse(path.read_text(), path)["changes"])
     call("git", "init", "-q", cwd=folder)
     commit(folder)
     return folder

@@ -10,6 +10,7 @@ from scripts import fixed_features
 from scripts.fixed_features import Candidate
 from ser.data import splits
 from ser.evaluation.predictions import read_predictions
+from tests.helpers import catalogues
 
 EMOTIONS = ["anger", "fear", "neutral"]
 SPLIT = splits.SplitConfig(protocol="speaker", folds=3, repeats=1, validation=0.3, training=1.0, seed=0)
@@ -17,21 +18,7 @@ SPLIT = splits.SplitConfig(protocol="speaker", folds=3, repeats=1, validation=0.
 
 @pytest.fixture(scope="module")
 def table():
-    rows = [
-        {
-            "clip": f"emodb/{speaker}-{emotion}-{take}",
-            "corpus": "emodb",
-            "speaker": f"emodb-{speaker}",
-            "sex": "male",
-            "emotion": emotion,
-            "text": "a",
-            "sha256": f"{speaker}-{emotion}-{take}",
-        }
-        for speaker in range(9)
-        for emotion in EMOTIONS
-        for take in range(4)
-    ]
-    return pd.DataFrame(rows)
+    return catalogues.emodb(9, EMOTIONS)
 
 
 def features(table, signal):

@@ -13,6 +13,7 @@ from scripts import fixed_features, kept_metrics, named, opensmile_svm
 from ser.audio.io import AudioConfig
 from ser.core.errors import InputError
 from ser.data import manifest, splits
+from tests.helpers import catalogues
 from tests.helpers.project import ROOT
 
 SIX = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
@@ -21,21 +22,7 @@ SPLIT = splits.SplitConfig(protocol="speaker", folds=2, repeats=1, validation=0.
 
 @pytest.fixture(scope="module")
 def table():
-    rows = [
-        {
-            "clip": f"emodb/{speaker}-{emotion}-{take}",
-            "corpus": "emodb",
-            "speaker": f"emodb-{speaker}",
-            "sex": "male",
-            "emotion": emotion,
-            "text": "a",
-            "sha256": f"{speaker}-{emotion}-{take}",
-        }
-        for speaker in range(6)
-        for emotion in ("anger", "fear", "neutral")
-        for take in range(4)
-    ]
-    return pd.DataFrame(rows)
+    return catalogues.emodb(6, ["anger", "fear", "neutral"])
 
 
 def features(table, signal):
