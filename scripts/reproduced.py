@@ -6,10 +6,10 @@ metrics/reproduced/NAME.json.
 """
 
 import argparse
-import io
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -36,11 +36,14 @@ def main() -> None:
     name = parser.parse_args().name
     class_names = params.read("emotions", list[str])
     arms = {}
-    for path in sorted(FOLDER.glob("*.csv")):
-        committed = subprocess.run(["git", "show", f"HEAD:{path}"], capture_output=True, check=False).stdout
-        if committed and committed != path.read_bytes():
-            tables_of_arm = io.BytesIO(committed), path
-            arms[path.stem] = [ua_of_runs(read_predictions(table, class_names)) for table in tables_of_arm]
+    with tempfile.TemporaryDirectory() as folder:
+        for path in sorted(FOLDER.glob("*.csv")):
+            committed = Path(folder, path.name)
+            with committed.open("wb") as file:
+                subprocess.run(["git", "show", f"HEAD:{path}"], stdout=file, stderr=subprocess.DEVNULL, check=False)
+            if committed.stat().st_size and committed.read_bytes() != path.read_bytes():
+                both = committed, path
+                arms[path.stem] = [ua_of_runs(read_predictions(table, class_names)) for table in both]
     if not arms:
         raise InputError(
             f"{FOLDER}: every table is that of the last commit; run stages again first, for instance with "
