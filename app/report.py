@@ -29,7 +29,8 @@ PICTURES = {
     "UA of each arm": "plots/ua.png",
     "Recall of each emotion": "plots/recall.png",
     "Confusion of emotions": "plots/confusion.png",
-    "Learning curves": "plots/learning_curves.png",
+    "Calibration": "plots/calibration.png",
+    "Training loss": "plots/learning_curves.png",
     "Quality of the generated clips": "plots/quality.png",
     "Enhanced test clips": "plots/enhanced.png",
 }

@@ -2,9 +2,10 @@
 
 experiments/ablations/NAME.yaml names the `arm` whose training is measured, what is `given` and the `candidates`, both
 as overrides of params.yaml. Each candidate is trained next to the workspace, as the DVC experiment ablation-NAME-1 and
-so on, no further than that arm. What counts is the UA on the validation speakers of every fold at the epoch that
-training selected, averaged over runs: only metrics/curves is read of an experiment. Predictions for test speakers are
-never opened. After each candidate, metrics/ablations/NAME.json has everything that was measured so far.
+so on, no further than that arm. Speakers of the training part of every fold are held out for that (`named.HELD_OUT`);
+the study itself trains on them. What counts is the UA on them at the end of training, averaged over runs: only
+metrics/curves is read of an experiment. Predictions for test speakers are never opened. After each candidate,
+metrics/ablations/NAME.json has everything that was measured so far.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import Any
 import dvc.api
 import pandas as pd
 
-from scripts import kept_metrics, named, study_tables, validation
+from scripts import kept_metrics, named, study_tables
 from scripts.overrides import merged
 from ser.core import params, preconditions
 from ser.core.atomic import replacing
@@ -50,7 +51,8 @@ def measure(name: str, ablation: named.Ablation) -> None:
         "question": ablation.question,
         "command": f"python -m scripts.ablation {name}",
         "given": ablation.given,
-        "protocol": f"UA on the validation speakers of every fold, {tables.PROTOCOLS[split['protocol']]}.",
+        "protocol": f"UA on validation speakers ({split['validation']:.0%} of those of the training part) after the "
+        f"last epoch, {tables.PROTOCOLS[split['protocol']]}.",
         "repeats": split["repeats"],
         "candidates": {},
     }
@@ -61,11 +63,10 @@ def measure(name: str, ablation: named.Ablation) -> None:
         if measured != settings[number]:
             raise InputError(f"params.yaml was changed while {label!r} was measured; restore it and start again")
         curves = pd.read_csv(io.StringIO(dvc.api.read(f"metrics/curves/{ablation.arm}.csv", rev=experiment)))
-        selected = validation.by_fold(validation.selected_epochs(curves))
+        last = curves[curves["epoch"] == curves["epoch"].max()]
         results["candidates"][label] = {
             "changes": changes,
-            "ua": selected["validation_ua"].tolist(),
-            "epoch": selected["epoch"].tolist(),
+            "ua": last.groupby(["repeat", "fold"])["validation_ua"].mean().tolist(),
         }
         with replacing(kept_metrics.ABLATIONS / f"{name}.json") as temporary:
             temporary.write_text(json.dumps(results, indent=1) + "\n")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import recall_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from scripts import named
@@ -36,7 +36,7 @@ def evaluate(arm: str, candidates: Sequence[Candidate], catalogue: pd.DataFrame,
     """
     metrics = {}
     for name, experiment in named.with_goal().items():
-        settings = merged(params.load(), experiment.changes)
+        settings = merged(merged(params.load(), experiment.changes), named.HELD_OUT)
         corpora = [corpus for corpus, takes_part in settings["corpora"].items() if takes_part]
         clips = catalogue[catalogue["corpus"].isin(corpora) & catalogue["emotion"].isin(settings["emotions"])]
         split = params.check(settings["split"], splits.SplitConfig, "split")
@@ -55,32 +55,33 @@ def predictions(candidates: Sequence[Candidate], table: pd.DataFrame, config: sp
     """Return out-of-fold predictions `repeat, fold, run, clip, emotion, predicted`, probabilities and `selected`.
 
     In every fold each candidate is fitted to the training part, which also standardises its features. The one with the
-    highest UA on the validation part, of equals the first, predicts the test part; `selected` has its name. There is a
-    column of probabilities per emotion where its classifier has `predict_proba`. Every run is number 0.
+    highest UA on the validation part, of equals the first, is fitted to both parts and predicts the test part;
+    `selected` has its name. There is a column of probabilities per emotion where its classifier has `predict_proba`.
+    Every run is number 0.
     """
     emotion = table.set_index("clip")["emotion"]
     rows = []
     for (repeat, fold), parts in splits.make(table, config).groupby(["repeat", "fold"]):
         train, validation, test = (parts["clip"][parts["role"] == role] for role in splits.ROLES)
-        fitted = [
-            make_pipeline(StandardScaler(), clone(candidate.classifier)).fit(
-                candidate.features.loc[train], emotion[train]
-            )
+        scores = [
+            ua(emotion[validation], fitted(candidate, train, emotion).predict(candidate.features.loc[validation]))
             for candidate in candidates
         ]
-        scores = [
-            ua(emotion[validation], classifier.predict(candidate.features.loc[validation]))
-            for candidate, classifier in zip(candidates, fitted, strict=True)
-        ]
-        best = int(np.argmax(scores))
-        features, classifier = candidates[best].features.loc[test], fitted[best]
+        best = candidates[int(np.argmax(scores))]
+        features, classifier = best.features.loc[test], fitted(best, pd.concat([train, validation]), emotion)
         part = pd.DataFrame({"repeat": repeat, "fold": fold, "run": 0, "clip": test.to_numpy()})
         part["emotion"] = emotion[test].to_numpy()
         part["predicted"] = classifier.predict(features)
         if hasattr(classifier, "predict_proba"):
             part[list(classifier.classes_)] = classifier.predict_proba(features)
-        rows.append(part.assign(selected=candidates[best].name))
+        rows.append(part.assign(selected=best.name))
     return pd.concat(rows, ignore_index=True)
+
+
+def fitted(candidate: Candidate, clips: pd.Series, emotion: pd.Series) -> Pipeline:
+    """Return the candidate's classifier, fitted to `clips`, on features that are standardised over them."""
+    classifier = make_pipeline(StandardScaler(), clone(candidate.classifier))
+    return classifier.fit(candidate.features.loc[clips], emotion[clips])
 
 
 def ua(emotion: pd.Series, predicted: np.ndarray) -> float:

@@ -10,6 +10,7 @@ FOLDER = Path("metrics")
 DEFAULT = FOLDER / "details.json"  # of the run of params.yaml as it is
 EXPERIMENTS = FOLDER / "experiments"
 ABLATIONS = FOLDER / "ablations"
+REPRODUCED = FOLDER / "reproduced"
 OPENSMILE_SVM = FOLDER / "opensmile_svm.json"
 SPEECH_ENCODERS = FOLDER / "speech_encoders"
 

@@ -79,6 +79,9 @@ DEFAULT = Experiment(
     goal=80.0,
     changes={},
 )
+# What every ablation changes: speakers to make choices on, which the study itself trains on. With more of them there
+# would be too few voices to train on, with fewer the differences would be less certain.
+HELD_OUT = {"split": {"validation": 0.3}}
 Kind = TypeVar("Kind", bound=Config)
 
 
@@ -103,8 +106,12 @@ def with_goal() -> dict[str, Experiment]:
 
 
 def ablations() -> dict[str, Ablation]:
-    """Return every ablation by name."""
-    return {path.stem: load(path, Ablation) for path in _paths("ablations")}
+    """Return every ablation by name, with HELD_OUT among what is given."""
+    loaded = {path.stem: load(path, Ablation) for path in _paths("ablations")}
+    return {
+        name: ablation.model_copy(update={"given": merged(HELD_OUT, ablation.given)})
+        for name, ablation in loaded.items()
+    }
 
 
 def members(series: Experiment) -> dict[str, Experiment]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from scripts import fold_differences, kept_metrics, leakage_figure, named, study_tables
+from scripts import fold_differences, kept_metrics, leakage_figure, named, reproduced, study_tables
 from scripts.changed_settings import changed_settings
 from scripts.overrides import merged
 from scripts.study_tables import Details, Planned
@@ -43,8 +43,8 @@ MARK = re.compile(rf"({BEGIN}(.*?) -->\n)((?:(?!{BEGIN}).)*?)(<!-- end -->)", re
 
 def main() -> None:
     """Rewrite the tables of all documents and the picture of the leakage."""
-    default, trainings, experiments, ablations, fixed_features = load()
-    sections = contents(default, trainings, experiments, ablations, fixed_features)
+    default, fold_ua, experiments, ablations, fixed_features = load()
+    sections = contents(default, fold_ua, experiments, ablations, fixed_features)
     texts = {document: filled(document, sections) for document in DOCUMENTS}
     for document, text in texts.items():
         with replacing(document) as temporary:
@@ -53,24 +53,22 @@ def main() -> None:
         figures.save(leakage_figure.picture(default, experiments["random_split"]), PICTURE)
 
 
-def load() -> tuple[
-    Details, dict[str, pd.DataFrame], dict[str, Details], dict[str, Any], dict[str, dict[str, Details]]
-]:
+def load() -> tuple[Details, dict[str, pd.Series], dict[str, Details], dict[str, Any], dict[str, dict[str, Details]]]:
     """Return all that is shown.
 
-    These are the default run, `{arm: table as of fold_differences.read}` of its trainings, `{name: details}` of the
+    These are the default run, `{arm: series as of fold_differences.read}`, `{name: details}` of the
     experiments that were kept, `{name: results}` of the complete ablations, and those of classifiers on fixed features
     (see `study_tables.published`).
     """
     if not kept_metrics.DEFAULT.exists():
         raise InputError(f"{kept_metrics.DEFAULT} is missing: there are no results yet; run `dvc repro`")
     default = kept_metrics.read(kept_metrics.DEFAULT)
-    trainings = {arm: fold_differences.read(arm, default["emotions"]) for arm in default["arms"]}
+    fold_ua = {arm: fold_differences.read(arm, default["emotions"]) for arm in default["arms"]}
     experiments = _kept(parts(), kept_metrics.EXPERIMENTS)
     asked = named.ablations()
     ablations = _kept(asked, kept_metrics.ABLATIONS)
     ablations = {name: results for name, results in ablations.items() if is_complete(results, asked[name])}
-    return default, trainings, experiments, ablations, fixed_features()
+    return default, fold_ua, experiments, ablations, fixed_features()
 
 
 def fixed_features() -> dict[str, dict[str, Details]]:
@@ -110,14 +108,13 @@ def planned() -> dict[str, Planned]:
 
 
 def is_complete(results: dict[str, Any], ablation: named.Ablation) -> bool:
-    """Whether everything was measured that an ablation asks for now."""
-    measured = {label: candidate["changes"] for label, candidate in results["candidates"].items()}
-    return measured == ablation.candidates and results["given"] == ablation.given
+    """Whether every candidate was measured that an ablation names now; the results say how."""
+    return {label: candidate["changes"] for label, candidate in results["candidates"].items()} == ablation.candidates
 
 
 def contents(
     default: Details,
-    trainings: dict[str, pd.DataFrame],
+    fold_ua: dict[str, pd.Series],
     experiments: dict[str, Details],
     ablations: dict[str, Any],
     fixed_features: dict[str, dict[str, Details]],
@@ -128,7 +125,9 @@ def contents(
     sections = {
         "arms": tables.table(default, arms=[*current["study"]["arms"], *current["study"]["generators"]]),
         "differences": study_tables.differences(default),
-        "folds": fold_differences.table(trainings, list(default["quality"])),
+        "reproduced": reproduced.tables_of_all(),
+        "numbers_of_runs": study_tables.numbers_of_runs(default),
+        "folds": fold_differences.table(fold_ua, list(default["quality"])),
         "corpora": study_tables.corpora(default),
         "recalls": study_tables.recalls(default),
         "quality": tables.quality_table(default["quality"]) if default["quality"] else "No generator took part.",

@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from scripts.named import Experiment
-from ser.evaluation.statistics import REFERENCES, Estimate, comparisons, holm
+from ser.evaluation.statistics import PLANNED_RUNS, REFERENCES, Estimate, comparisons, holm
 from ser.reporting import tables
 
 Details = dict[str, Any]
@@ -53,6 +53,19 @@ def differences(details: Details) -> str:
                     "" if smallest is None else f"{100 * smallest:.1f}",
                 ]
             )
+    return tables.markdown(rows)
+
+
+def numbers_of_runs(details: Details) -> str:
+    """Return the smallest detectable gain of each arm by the number of runs, in points."""
+    if tables.n_runs(details) == 1:
+        return "With one run, nothing is known about the variance between runs."
+    numbers = [str(runs) for runs in PLANNED_RUNS]
+    rows = [["arm", "against", *(f"{number} runs" if number != "1" else "1 run" for number in numbers)]]
+    for arm, metrics in details["arms"].items():
+        for reference, difference in metrics["against"].items():
+            smallest = [difference["detectable_with"][number] for number in numbers]
+            rows.append([arm, reference, *("" if gain is None else f"{100 * gain:.1f}" for gain in smallest)])
     return tables.markdown(rows)
 
 
@@ -224,14 +237,13 @@ def ablation(results: dict[str, Any]) -> str:
     """
     candidates = list(results["candidates"].items())
     first = candidates[0][1]["ua"]
-    rows = [["candidate", "validation UA", "difference ± standard error", "epoch"]]
+    rows = [["candidate", "validation UA", "difference ± standard error"]]
     for label, candidate in candidates:
         rows.append(
             [
                 label,
                 f"{100 * mean(candidate['ua']):.1f}",
                 "" if candidate["ua"] is first else paired(candidate["ua"], first),
-                f"{mean(candidate['epoch']):.0f}",
             ]
         )
     return (

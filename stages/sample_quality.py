@@ -47,7 +47,6 @@ class SampleQuality(DatasetJob):
         )
         recalls = sample_quality.train_on_synthetic(
             comparison,
-            self.dataset.clips(fold.validation, self.device),
             len(self.class_names),
             self.quality_classifier,
             self.quality_training,

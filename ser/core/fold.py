@@ -1,4 +1,4 @@
-"""One fold of a cross-validation: who is trained on, who chooses the epoch, who is tested."""
+"""One fold of a cross-validation: clips to train on, to make choices on and to test on."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
 """Reading params.yaml: each stage asks for the keys that its entry in dvc.yaml names, and nothing else."""
 
-import difflib
 import reprlib
 import textwrap
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.error import MarkedYAMLError
 
-from ser.core.errors import InputError
+from ser.core.errors import InputError, hint
 
 PATH = Path("params.yaml")
 T = TypeVar("T")
@@ -113,8 +112,7 @@ def _describe(problem: ErrorDetails, kind: Any, key: str) -> str:
 
 
 def _unknown(path: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(path).rpartition(".")[2], [*known], n=1)
-    return f"unknown key `{path}`" + (f", did you mean `{close[0]}`?" if close else "; see the comments in the file")
+    return f"unknown key `{path}`, {hint(str(path).rpartition('.')[2], [*known], 'see the comments in the file')}"
 
 
 def _field_names(kind: Any) -> list[str]:

@@ -13,10 +13,10 @@ Protocols:
   training and test;
 - given: as in a file, for folds that were published (`read_given`). Test speakers must be unseen in training.
 
-Validation clips are held out of the training part: whole speakers of each corpus, or single clips under `random`; under
-`given` they are those that the file names for the fold, if it names any. Files with identical bytes stay on one side
-under every protocol. With `split.training` below 1, the rest of the training part has no role in that fold; validation
-and test stay the same.
+Validation clips are held out of the training part where `split.validation` is above 0: whole speakers of each corpus,
+or single clips under `random`. Under `given` they are those that the file names for the fold, if it names any. Files
+with identical bytes stay on one side under every protocol. With `split.training` below 1, the rest of the training part
+has no role in that fold; validation and test stay the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ class SplitConfig(Config):
     file: str | None = Field(default=None, validate_default=True)
     folds: int = Field(ge=2)
     repeats: int = Field(ge=1)
-    validation: float = Field(gt=0, lt=1)
+    validation: float = Field(ge=0, lt=1)
     training: float = Field(gt=0, le=1)
     seed: int = Field(ge=0)
 
@@ -83,6 +83,11 @@ def make(catalogue: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
             folds = _given(catalogue, given[given["repeat"] == repeat])
         for fold, test, candidates, named in folds:
             validation = _hold_out(catalogue[candidates], config, rng) if named is None else named
+            if config.validation and validation.empty:
+                raise InputError(
+                    f"split: repeat {repeat} fold {fold} has too few speakers to hold any out for validation; set "
+                    f"`split.validation` to 0 or change `{'split.file' if config.file else 'split.folds'}`"
+                )
             training = catalogue[candidates & ~catalogue["clip"].isin(validation)]
             train = _subsample(training, config.training, rng.spawn(1)[0])
             sides = [test, *(catalogue["clip"].isin(clips) for clips in (validation, train))]
@@ -183,7 +188,12 @@ def _deal(catalogue: pd.DataFrame, column: str | None, folds: int, rng: np.rando
 
 
 def _hold_out(candidates: pd.DataFrame, config: SplitConfig, rng: np.random.Generator) -> pd.Series:
-    """The validation clips: about `config.validation` of the speakers of each corpus, at least one and never all."""
+    """The validation clips: about `config.validation` of the speakers of each corpus, at least one and never all.
+
+    There are none where `config.validation` is 0.
+    """
+    if not config.validation:
+        return candidates["clip"].iloc[:0]
     group = _group(candidates, None if config.protocol == "random" else "speaker")
     held_out: list[str] = []
     for _, corpus in candidates.assign(group=group, order=group.map(_random_order(group, rng))).groupby("corpus"):
@@ -319,7 +329,7 @@ def check(split: pd.DataFrame, catalogue: pd.DataFrame, protocol: str) -> None:
     Raises InputError for
 
     - a clip that is unknown, has two roles in one fold, or is not tested exactly once per repeat;
-    - an empty role, or an emotion without training clips;
+    - no training or test clips in a fold, or an emotion without training clips;
     - identical files on two sides;
     - speakers, sentences or corpora on two sides where the protocol keeps them apart, names that differ only by case or
       invisible characters being the same.
@@ -343,7 +353,7 @@ def check(split: pd.DataFrame, catalogue: pd.DataFrame, protocol: str) -> None:
     for repeat, rows in table.groupby("repeat"):
         refuse(rows[~rows["clip"].isin(tested["clip"][tested.repeat == repeat])], "is never tested")
     for (repeat, fold), rows in table.groupby(["repeat", "fold"]):
-        if empty := [role for role in ROLES if not (rows.role == role).any()]:
+        if empty := [role for role in ("train", "test") if not (rows.role == role).any()]:
             raise InputError(f"split: repeat {repeat} fold {fold} has no {empty[0]} clips; change `{key}`")
         if missing := sorted(set(table["emotion"]) - set(rows["emotion"][rows["role"] == "train"])):
             raise InputError(

@@ -50,8 +50,11 @@ def read_predictions(path: Path | str, class_names: Sequence[str]) -> pd.DataFra
 
 
 def read_curves(path: Path | str) -> pd.DataFrame:
-    """Learning curves of one arm: `repeat, fold, run, epoch, train_loss, validation_loss, validation_ua`."""
-    columns = [*NUMBERS, "epoch", "train_loss", "validation_loss", "validation_ua"]
+    """Learning curves of one arm: `repeat, fold, run, epoch, train_loss`.
+
+    Where folds have validation speakers there are also `validation_loss` and `validation_ua`.
+    """
+    columns = [*NUMBERS, "epoch", "train_loss"]
     table = _read(path, columns, numeric=columns)
     _refuse(path, table.duplicated([*NUMBERS, "epoch"]), "this epoch of this run was already listed")
     return table
@@ -80,14 +83,14 @@ def _refuse(path: Path | str, wrong_rows: pd.Series | np.ndarray, why: str) -> N
 
 
 def curves_by_run(history: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One curve per training, [epoch, (repeat, fold, run)]; a training that stopped early keeps its last value."""
-    return history.pivot(index="epoch", columns=NUMBERS, values=column).sort_index().ffill()
+    """One curve per training, [epoch, (repeat, fold, run)]."""
+    return history.pivot(index="epoch", columns=NUMBERS, values=column).sort_index()
 
 
 def learning_curves(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Mean validation UA over repeats, folds and runs: the table `arm,epoch,ua`.
+    """Mean training loss over repeats, folds and runs: the table `arm,epoch,loss`.
 
     `histories` has the table of each arm, from `read_curves`.
     """
-    curves = {arm: curves_by_run(history, "validation_ua").mean(axis=1) for arm, history in histories.items()}
-    return pd.concat(curves, names=["arm", "epoch"]).rename("ua").reset_index().astype({"epoch": int})
+    curves = {arm: curves_by_run(history, "train_loss").mean(axis=1) for arm, history in histories.items()}
+    return pd.concat(curves, names=["arm", "epoch"]).rename("loss").reset_index().astype({"epoch": int})

@@ -86,12 +86,17 @@ def samples(
 
 def variances(sample: Sample) -> tuple[float, float]:
     """The variance of the mean over runs that is due to speakers, and that which is due to runs (see above)."""
+    speakers = float(sample.resampled.mean(axis=1).var())
     n_runs = len(sample.observed)
-    means = sample.resampled.mean(axis=1, keepdims=True)
     if n_runs == 1:
-        return float(means.var()), 0.0
-    interaction = (sample.resampled - means).var(axis=0).sum() / (n_runs * (n_runs - 1))
-    return float(means.var()), max(float(sample.observed.var(ddof=1) / n_runs - interaction), 0.0)
+        return speakers, 0.0
+    return speakers, max(float(sample.observed.var(ddof=1)) - _interaction(sample), 0.0) / n_runs
+
+
+def _interaction(sample: Sample) -> float:
+    """The variance of a run's metric over resamples that is due to the interaction of runs and speakers."""
+    deviation = sample.resampled - sample.resampled.mean(axis=1, keepdims=True)
+    return float(deviation.var(axis=0).sum() / (len(sample.observed) - 1))
 
 
 def estimate(
@@ -119,6 +124,17 @@ def detectable(difference: Sample) -> float | None:
     It assumes a normal distribution and ignores the correction for several arms.
     """
     return DETECTABLE * sum(variances(difference)) ** 0.5 if len(difference.resampled) else None
+
+
+def detectable_with(n_runs: int, difference: Sample) -> float | None:
+    """What `detectable` would be with `n_runs` runs; None with one run measured, which shows no variance of runs."""
+    measured = len(difference.observed)
+    if measured == 1 or not len(difference.resampled):
+        return None
+    speakers, runs = variances(difference)
+    total = speakers + runs
+    by_run = min(runs + _interaction(difference) / measured, total)  # falls with the number of runs, the rest does not
+    return DETECTABLE * (total - by_run + by_run * measured / n_runs) ** 0.5
 
 
 def p_value(

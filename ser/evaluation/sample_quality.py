@@ -96,7 +96,6 @@ def equal_numbers(clips: Mapping[str, Clips], n_classes: int, seed: int) -> dict
 
 def train_on_synthetic(
     comparison: Comparison,
-    validation: Clips,  # choose the epoch
     n_classes: int,
     classifier: ClassifierConfig,
     training: TrainingConfig,
@@ -119,7 +118,7 @@ def train_on_synthetic(
         loop.train(
             model,
             loop.Sources(sources[kind].subset(clip_index)),
-            validation,
+            None,
             classifier.frames,
             training,
             augmentation,

@@ -17,6 +17,7 @@ from ser.evaluation.resampling import (
     Estimate,
     Sample,
     detectable,
+    detectable_with,
     draw_runs,
     estimate,
     holm,
@@ -27,6 +28,7 @@ from ser.evaluation.resampling import (
 
 REFERENCES = ("baseline", "augmented")  # arms that the others are compared with
 GROUPS = ("sex", "intensity")  # columns of the catalogue
+PLANNED_RUNS = (1, 2, 3, 5, 10)  # numbers of runs for which the smallest detectable difference is stated
 
 
 def compare_arms(
@@ -46,7 +48,7 @@ def compare_arms(
       deviation of UA between runs, None with one run;
     - `against`: its paired differences from each of REFERENCES, each as an Estimate, with the p value of the difference
       in UA, raw and corrected over the arms that are compared with the same reference, and the smallest difference
-      that would be found (`detectable`);
+      that would be found (`detectable`), with several runs also for PLANNED_RUNS (`detectable_with`);
     - `confusion`: its confusion matrix, runs and repeats pooled;
     - `groups`: {column: {value: UA as an Estimate}} for each of GROUPS in which clips differ;
     - `speakers`: the UA of each speaker, over the emotions of that speaker;
@@ -135,6 +137,10 @@ def _check_same_clips(predictions: Mapping[str, pd.DataFrame]) -> None:
             )
 
 
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
 class _Comparison:
     """The speakers and the resamples that all arms share."""
 
@@ -181,13 +187,16 @@ class _Comparison:
             }
             p_values = [p_value(differences[arm]["overall"]["ua"], self.freedom) for arm in others]
             for arm, raw, corrected in zip(others, p_values, holm(p_values), strict=True):
-                smallest = detectable(differences[arm]["overall"]["ua"])
+                difference = differences[arm]["overall"]["ua"]
                 estimates = {scope: self._differences(metrics) for scope, metrics in differences[arm].items()}
                 arms[arm]["against"][reference] = {
                     **estimates.pop("overall"),
                     "p": round(raw, 6),
                     "p_corrected": round(float(corrected), 6),
-                    "detectable": None if smallest is None else round(smallest, 6),
+                    "detectable": _rounded(detectable(difference)),
+                    "detectable_with": {
+                        str(runs): _rounded(detectable_with(runs, difference)) for runs in PLANNED_RUNS
+                    },
                     "corpora": estimates,
                 }
         return arms

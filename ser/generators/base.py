@@ -1,6 +1,5 @@
 """What every generator is: the contract between a generator and the stages that use it."""
 
-import difflib
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ser import generators
-from ser.core.errors import InputError
+from ser.core.errors import InputError, hint
 from ser.core.optim import Log
 from ser.core.params import Config
 from ser.data.clips import Clips, Normaliser
@@ -83,8 +82,7 @@ def module(name: str) -> str:
 def get(name: str) -> type[Generator]:
     """The generator `name`, from ser/generators/<name>.py. Raises InputError where there is none."""
     if name not in known():
-        close = difflib.get_close_matches(name, known(), n=1)
-        hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known())}"
-        raise InputError(f"params.yaml: key `study.generators`: there is no ser/generators/{name}.py, {hint}")
+        why = f"there is no ser/generators/{name}.py, {hint(name, known())}"
+        raise InputError(f"params.yaml: key `study.generators`: {why}")
     importlib.import_module(module(name))
     return _registry[name]

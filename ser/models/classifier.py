@@ -1,6 +1,5 @@
 """Classifiers: mel spectrograms `[batch, 1, n_mels, frames]` in, one logit per class out."""
 
-import difflib
 import importlib
 import pkgutil
 from typing import Literal
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ser.core.device import Precision, autocast
+from ser.core.errors import hint
 from ser.core.params import Config
 from ser.data.clips import Clips, Normaliser
 from ser.models import backbones
@@ -28,9 +28,7 @@ class ClassifierConfig(Config):
     def _known(cls, arch: str) -> str:
         known = [module.name for module in pkgutil.iter_modules(backbones.__path__)]
         if arch not in known:
-            close = difflib.get_close_matches(arch, known, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"
-            raise ValueError(f"there is no ser/models/backbones/{arch}.py, {hint}")
+            raise ValueError(f"there is no ser/models/backbones/{arch}.py, {hint(arch, known)}")
         return arch
 
     @property

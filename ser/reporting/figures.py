@@ -247,48 +247,29 @@ def calibration(details: dict[str, Any]) -> Figure:
 
 @styled
 def learning_curves(histories: Mapping[str, pd.DataFrame], caption: str) -> Figure:
-    """Loss and validation UA by epoch, one column per arm; `histories` has the table of each arm from `read_curves`."""
+    """Training loss by epoch, one panel per arm; `histories` has the table of each arm from `read_curves`."""
     columns = _columns(histories)
     blocks = -(-len(histories) // columns)
-    figure = Figure(figsize=(WIDTH, 1 + 3.6 * blocks), layout="constrained")
-    grid = figure.subplots(2 * blocks, columns, squeeze=False, sharex=True)
-    for axes in grid.flat:
+    figure = Figure(figsize=(WIDTH, 1 + 2.2 * blocks), layout="constrained")
+    grid = figure.subplots(blocks, columns, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.flat[len(histories) :]:
         axes.set_axis_off()
-    losses = pd.concat(histories.values())[["train_loss", "validation_loss"]]
-    for index, (arm, history) in enumerate(histories.items()):
-        block, column = divmod(index, columns)
-        loss, accuracy = grid[2 * block : 2 * block + 2, column]
-        _plot_curves(loss, history, "train_loss", COLOURS[1], "training")
-        _plot_curves(loss, history, "validation_loss", COLOURS[2], "validation")
-        _plot_curves(accuracy, history, "validation_ua", COLOURS[2], "validation")
-        for axes in (loss, accuracy):
-            axes.set_axis_on()
-            axes.grid(axis="y")
-            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        loss.set_ylim(0, 1.05 * np.percentile(losses, 99.5))
-        accuracy.set_ylim(0, 1)
-        accuracy.yaxis.set_major_formatter(per_cent)
-        loss.set_title(arm)
-        accuracy.set_xlabel("epoch")
-        loss.tick_params(labelbottom=False, labelleft=column == 0)
-        accuracy.tick_params(labelbottom=True, labelleft=column == 0)
-        if column == 0:
-            loss.set_ylabel("loss")
-            accuracy.set_ylabel("UA")
-        if index == 0:
-            loss.legend(loc="upper right")
+    losses = pd.concat(histories.values())["train_loss"]
+    for axes, (arm, history) in zip(grid.flat, histories.items(), strict=False):
+        curves = curves_by_run(history, "train_loss")
+        axes.plot(curves.index, curves, color=COLOURS[1], linewidth=0.6, alpha=0.4)
+        axes.plot(curves.index, curves.mean(axis=1), color=COLOURS[1], linewidth=2)
+        axes.set(title=arm, xlabel="epoch", ylim=(0, 1.05 * np.percentile(losses, 99.5)))
+        axes.grid(axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.tick_params(labelbottom=True)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("loss")
     return titled(
         figure,
-        "Learning curves",
-        "Thin lines: single trainings, which keep their last value once they have stopped; bold: their mean. "
-        f"{caption}",
+        "Training loss",
+        f"Thin lines: single trainings; bold: their mean. {caption}",
     )
-
-
-def _plot_curves(axes: Axes, history: pd.DataFrame, column: str, colour: str, label: str) -> None:
-    curves = curves_by_run(history, column)
-    axes.plot(curves.index, curves, color=colour, linewidth=0.6, alpha=0.4)
-    axes.plot(curves.index, curves.mean(axis=1), color=colour, linewidth=2, label=label)
 
 
 @styled

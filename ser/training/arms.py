@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import torch
 from pydantic import Field
 
 from ser.core import checkpoints, tracking
@@ -49,12 +50,12 @@ class TrainArm(DatasetJob):
 
     def run(self, fold: Run, folder: Path) -> None:  # type: ignore[override]
         train = self.dataset.clips(fold.train, self.device)
-        validation = self.dataset.clips(fold.validation, self.device)
+        validation = self.dataset.clips(fold.validation, self.device) if fold.validation else None
         extra = synthetic.clips(self.generated, fold, self.class_names, self.device) if self.generated else None
         seed = derive_seed(self.seed, Stream.WEIGHTS, fold)
         model = build_classifier(self.classifier, train.normaliser(), len(self.class_names), seed)
         with tracking.live(folder / "live") as log:
-            epoch = loop.train(
+            loop.train(
                 model,
                 Sources(train, extra, self.share),
                 validation,
@@ -64,12 +65,14 @@ class TrainArm(DatasetJob):
                 derive_seed(self.seed, Stream.TRAINING, fold),
                 log,
             )
-        for role, names in {"test": fold.test, "validation": fold.validation}.items():
-            clips = self.dataset.clips(names, self.device)
-            logits = evaluate(model, clips, self.classifier.frames, self.training.precision)
+        test = self.dataset.clips(fold.test, self.device)
+        for role, names, clips in ("test", fold.test, test), ("validation", fold.validation, validation):
+            if clips is None:
+                logits = torch.empty(0, len(self.class_names))
+            else:
+                logits = evaluate(model, clips, self.classifier.frames, self.training.precision)
             self.dataset.predictions(fold, names, logits).to_csv(folder / f"{role}.csv", index=False)
-        facts = {"train_digest": fold.train_digest, "epoch": epoch}
-        checkpoints.save(folder / "model", model.state_dict(), facts)
+        checkpoints.save(folder / "model", model.state_dict(), {"train_digest": fold.train_digest})
 
     def gather(self, folders: list[Path]) -> None:
         facts = {

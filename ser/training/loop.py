@@ -1,6 +1,5 @@
-"""Training one classifier. Validation speakers choose the epoch; no test label is seen here."""
+"""Training one classifier for a fixed number of epochs. No test label is seen here."""
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +31,6 @@ class TrainingConfig(Config):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     label_smoothing: float = Field(ge=0, lt=1)
-    patience: int = Field(gt=0)
     precision: Precision
 
 
@@ -69,20 +67,19 @@ def _shuffled_forever(count: int, size: int, rng: torch.Generator) -> Iterator[T
 def train(
     model: Classifier,  # with its initial weights
     sources: Sources,
-    validation: Clips | None,  # choose the epoch; None takes the last epoch
+    validation: Clips | None,  # evaluated after every epoch, for the log alone
     frames: int,  # length of the crops
     config: TrainingConfig,
     augmentation: AugmentationConfig,
     seed: int,  # of batches, crops, augmentation and dropout
     log: Log,  # called after every epoch
-) -> int:
-    """Train `model` and leave it with the weights of the epoch with the best validation UA; return that epoch.
+) -> None:
+    """Train `model` for `config.epochs` and leave it with averaged weights.
 
-    The weights that are judged and kept are averages over updates in which older weights fade (see `ema_decay`).
+    These are averages over updates in which older weights fade (see `ema_decay`).
     An epoch has as many updates as the real clips fill batches, so that an arm with synthetic clips is trained for as
-    many updates as one without. Training ends early after `config.patience` epochs without a better one. With
-    `config.mixup` the clips of every batch are mixed in pairs, in a proportion from a Beta distribution with that
-    parameter (Zhang et al. 2018, arXiv 1710.09412).
+    many updates as one without. With `config.mixup` the clips of every batch are mixed in pairs, in a proportion from a
+    Beta distribution with that parameter (Zhang et al. 2018, arXiv 1710.09412).
     """
     device = sources.real.device
     rng, proportions = make_rng(seed), np.random.default_rng(seed)
@@ -99,9 +96,8 @@ def train(
     cross_entropy = partial(F.cross_entropy, label_smoothing=config.label_smoothing)
     schedule = warmup_cosine(optimiser, all_updates)
     clips, batches = sources.clips(), sources.batches(config.batch, rng)
-    best_score, best_state, best_epoch = (-1.0, 0.0), {}, 0
     bar = progress(unit="clip", total=all_updates * config.batch)
-    for epoch in range(1, config.epochs + 1):
+    for _ in range(config.epochs):
         model.train()
         total_loss = torch.zeros((), device=device)
         for _ in range(updates):
@@ -125,24 +121,14 @@ def train(
             total_loss += loss.detach()
             bar.update(len(clip_index))
         metrics = {"train_loss": total_loss.item() / updates}
-        if validation is None:
-            log(metrics)
-            continue
-        logits = evaluate(averaged_model, validation, frames, config.precision)
-        labels = validation.labels.cpu()
-        metrics["validation_loss"] = F.cross_entropy(logits, labels).item()
-        metrics["validation_ua"] = mean_recall(logits.argmax(1), labels)
+        if validation is not None:
+            logits = evaluate(averaged_model, validation, frames, config.precision)
+            labels = validation.labels.cpu()
+            metrics["validation_loss"] = F.cross_entropy(logits, labels).item()
+            metrics["validation_ua"] = mean_recall(logits.argmax(1), labels)
         log(metrics)
-        score = metrics["validation_ua"], -metrics["validation_loss"]
-        if score > best_score:
-            best_score, best_state, best_epoch = score, copy.deepcopy(averaged_model.state_dict()), epoch
-        if epoch - best_epoch >= config.patience:
-            break
     bar.close()
-    if validation is None:
-        best_state, best_epoch = averaged_model.state_dict(), epoch
-    model.load_state_dict(best_state)
-    return best_epoch
+    model.load_state_dict(averaged_model.state_dict())
 
 
 def ema_decay(ema: float, updates: int) -> float:

@@ -18,7 +18,6 @@ CONFIG = loop.TrainingConfig(
     learning_rate=0.02,
     weight_decay=0.05,
     label_smoothing=0.1,
-    patience=10,
     precision="fp32",
 )
 OFF = AugmentationConfig(probability=0.0)
@@ -57,8 +56,8 @@ class Model(nn.Module):
         return self.backbone(mels)
 
 
-def train(real=REAL, synthetic=None, share=0.0, augmentation=OFF, seed=0, log=None, **change):
-    """Train a Model with `change` to CONFIG; return it, the selected epoch and the metrics of every epoch."""
+def train(real=REAL, synthetic=None, share=0.0, validation=VALIDATION, augmentation=OFF, seed=0, log=None, **change):
+    """Train a Model with `change` to CONFIG; return it and the metrics of every epoch."""
     model, history = Model(real.normaliser()), []
 
     def log_epoch(metrics):
@@ -67,5 +66,5 @@ def train(real=REAL, synthetic=None, share=0.0, augmentation=OFF, seed=0, log=No
             log(model)
 
     sources, config = loop.Sources(real, synthetic, share), CONFIG.model_copy(update=change)
-    epoch = loop.train(model, sources, VALIDATION, FRAMES, config, augmentation, seed, log_epoch)
-    return model, epoch, history
+    loop.train(model, sources, validation, FRAMES, config, augmentation, seed, log_epoch)
+    return model, history

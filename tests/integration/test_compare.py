@@ -71,10 +71,8 @@ def project(tmp_path, monkeypatch, quality):
         if arm == "diffusion":
             for condition in CONDITIONS:
                 table.to_csv(f"metrics/enhanced/diffusion/{condition}.csv", index=False)
-        epochs = pd.DataFrame(
-            [(fold, epoch) for fold in (0, 1) for epoch in range(1, 4 + fold)], columns=["fold", "epoch"]
-        )
-        epochs.assign(repeat=0, run=0, train_loss=1.0, validation_loss=1.0, validation_ua=epochs["epoch"] / 10).to_csv(
+        epochs = pd.DataFrame([(fold, epoch) for fold in (0, 1) for epoch in range(1, 4)], columns=["fold", "epoch"])
+        epochs.assign(repeat=0, run=0, train_loss=epochs["fold"] + 1 / epochs["epoch"]).to_csv(
             f"metrics/curves/{arm}.csv", index=False
         )
     Path("metrics/quality").mkdir()
@@ -118,7 +116,7 @@ def test_compare_json_can_be_recomputed_from_the_predictions(project, without_fi
     assert capsys.readouterr().out.startswith("| arm ")
     curves = pd.read_csv("plots/learning_curves.csv")
     assert curves["arm"].unique().tolist() == ["baseline", "masked", "augmented", "diffusion"]
-    assert curves["ua"][curves["arm"] == "masked"].tolist() == [0.1, 0.2, 0.3, 0.35]
+    assert curves["loss"][curves["arm"] == "masked"].tolist() == [1.5, 1.0, 0.833333]
 
 
 def test_the_quality_of_generators_is_among_the_results(project, without_figures, quality, capsys):

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from scripts import fixed_features
@@ -62,6 +64,15 @@ def test_validation_speakers_select(table):
         wrong_in_test.loc[test] = poor.loc[test]
         predicted = fixed_features.predictions(candidates(wrong_in_validation, wrong_in_test), table, SPLIT)
         assert set(predicted["selected"][predicted["fold"] == fold]) == {"number 1"}
+
+
+def test_what_was_selected_is_fitted_to_all_clips_but_those_tested(table):
+    similar, emotion = features(table, 0.5), table.set_index("clip")["emotion"]
+    predicted = fixed_features.predictions(candidates(similar), table, SPLIT)
+    for _, rows in predicted.groupby("fold"):
+        tested = similar.index.isin(rows["clip"])
+        classifier = make_pipeline(StandardScaler(), LogisticRegression()).fit(similar[~tested], emotion[~tested])
+        np.testing.assert_allclose(rows[EMOTIONS], classifier.predict_proba(similar.loc[rows["clip"]]), atol=1e-3)
 
 
 def test_emotions_of_test_clips_take_no_part_in_the_selection(table):

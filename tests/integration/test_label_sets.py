@@ -1,5 +1,5 @@
 """Label sets by params alone, from the split to the pictures: a single corpus, emotions that only one corpus has, and
-emotions that some test and validation parts lack."""
+emotions that some test parts lack."""
 
 import json
 from itertools import product

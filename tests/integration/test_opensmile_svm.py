@@ -83,8 +83,16 @@ def test_every_setting_with_a_goal_is_measured_on_its_own_clips_and_folds(tmp_pa
         """Features that name the emotion."""
         return np.array([[manifest.EMOTIONS.index(emotion[path])] for path in paths], dtype=np.float32)
 
+    validation, predict = [], fixed_features.predictions
+
+    def remember(candidates, table, config):
+        validation.append(config.validation)
+        return predict(candidates, table, config)
+
     monkeypatch.setattr(opensmile_svm, "extract", extract)
+    monkeypatch.setattr(fixed_features, "predictions", remember)
     opensmile_svm.main()
+    assert validation == [named.HELD_OUT["split"]["validation"]] * 4
     metrics = kept_metrics.read(kept_metrics.OPENSMILE_SVM)
     assert {name: (entry["protocol"], entry["clips"]) for name, entry in metrics.items()} == {
         "default": ("speaker", 2 * 6 * 34),

@@ -33,7 +33,6 @@ TRAINING = loop.TrainingConfig(
     learning_rate=0.003,
     weight_decay=0.01,
     label_smoothing=0.0,
-    patience=8,
     precision="fp32",
 )
 OFF = AugmentationConfig(probability=0.0)
@@ -90,9 +89,9 @@ def project(toy, monkeypatch):
     monkeypatch.setattr(sample_quality, "LEAST", 7)
     tensors, folds = {}, {}
     for fold in toy.folds:
-        clips, validation = toy.clips(fold.train, CPU), toy.clips(fold.validation, CPU)
+        clips = toy.clips(fold.train, CPU)
         model = build_classifier(CLASSIFIER, clips.normaliser(), 3, seed=0)
-        loop.train(model, loop.Sources(clips), validation, 16, TRAINING, OFF, 0, ignore)
+        loop.train(model, loop.Sources(clips), None, 16, TRAINING, OFF, 0, ignore)
         tensors |= {f"{fold.name}-0/{name}": value for name, value in model.state_dict().items()}
         folds[f"{fold.name}-0"] = {"train_digest": fold.train_digest}
     checkpoints.save("models/arms/baseline", tensors, {"folds": folds})
@@ -103,15 +102,14 @@ def compare_clips(dataset):
     return sample_quality.compare_clips(dataset.folds[0], dataset, FOLDER, CLASSIFIER, "fp32", 0, CPU)
 
 
-def train_on_synthetic(dataset, comparison):
-    validation = dataset.clips(dataset.folds[0].validation, CPU)
-    return sample_quality.train_on_synthetic(comparison, validation, 3, CLASSIFIER, TRAINING, OFF, 0)
+def train_on_synthetic(comparison):
+    return sample_quality.train_on_synthetic(comparison, 3, CLASSIFIER, TRAINING, OFF, 0)
 
 
 def fold_metrics(dataset, draw):
     write(dataset.folds, draw)
     comparison = compare_clips(dataset)
-    recalls = train_on_synthetic(dataset, comparison)
+    recalls = train_on_synthetic(comparison)
     distances = sample_quality.nearest_neighbour_distances(comparison, 16, 0)
     return sample_quality.fold_metrics(comparison, recalls, distances, EMOTIONS)
 
@@ -149,18 +147,18 @@ def test_copies_of_training_clips_are_found(project, mels):
     assert honest["copied"] < 0.2 and honest["ratio"] > 0.8
 
 
-def test_held_out_clips_are_not_trained_on_and_choose_no_epoch(project, monkeypatch):
+def test_only_synthetic_and_training_clips_take_part_in_the_training(project, monkeypatch):
     write(project.folds, spectrum)
     fold, trained_on = project.folds[0], []
 
     def train(model, sources, validation, *_, **__):
         trained_on.append(sources.clips().frames)
         assert torch.equal(model.normaliser.mean, project.clips(fold.train, CPU).normaliser().mean)
-        assert torch.equal(validation.frames, project.clips(fold.validation, CPU).frames)
+        assert validation is None
 
     monkeypatch.setattr(loop, "train", train)
     comparison = compare_clips(project)
-    train_on_synthetic(project, comparison)
+    train_on_synthetic(comparison)
     allowed = [comparison.clips[kind].frames for kind in ("synthetic", "training")]
     assert [any(frames is each for each in allowed) for frames in trained_on] == [True, True]
     assert comparison.names["held-out"] == fold.test

@@ -12,13 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from scripts import ablation, named, validation
+from scripts import ablation, named
 from scripts.overrides import merged
 from ser import schema
 from ser.core import params
 from ser.core.errors import InputError
 from tests.helpers.project import ROOT
-from tests.helpers.toy_training import train
 
 COMMITTED = params.load(ROOT / "params.yaml")
 ABLATIONS = named.ablations()
@@ -27,24 +26,25 @@ NETWORK = named.Ablation(
     question="Which network?",
     hours=None,
     arm="baseline",
-    given={"training": {"epochs": 3}},
+    given=named.HELD_OUT | {"training": {"epochs": 3}},
     candidates={"large": {"classifier": {"arch": "resnet50"}}, "small": {"classifier": {"arch": "cnn"}}},
 )
 
 
 def curves(*rows):
-    table = pd.DataFrame(rows, columns=["repeat", "fold", "epoch", "validation_loss", "validation_ua"])
-    return table.assign(run=0)
+    return pd.DataFrame(rows, columns=["repeat", "fold", "run", "epoch", "validation_ua"])
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_every_ablation_asks_one_question_and_every_candidate_is_valid(name):
     asked = ABLATIONS[name]
     assert asked.title and asked.question.endswith("?") and asked.question.count("?") == 1
-    assert asked.hours > 0 and len(asked.candidates) > 1
+    assert asked.hours is None or asked.hours > 0
+    assert len(asked.candidates) > 1
     settings = [merged(COMMITTED, merged(asked.given, changes)) for changes in asked.candidates.values()]
     for candidate in settings:
         schema.check(candidate)
+        assert candidate["split"] == COMMITTED["split"] | named.HELD_OUT["split"] != COMMITTED["split"]
         assert ablation.training_stage(asked.arm, candidate["study"])
     assert all(settings.count(candidate) == 1 for candidate in settings)
 
@@ -57,38 +57,6 @@ def test_a_typo_in_an_ablation_is_refused_with_the_name_of_the_file(tmp_path, mo
     monkeypatch.setattr(named, "FOLDER", tmp_path / "experiments")
     with pytest.raises(InputError, match="^experiments/ablations/network.yaml: .*unknown key `candidate`; known are"):
         named.ablations()
-
-
-@pytest.mark.parametrize("change", [{}, {"learning_rate": 0.002}, {"learning_rate": 0.5}, {"epochs": 12}])
-def test_the_epoch_is_the_one_that_training_selected(change):
-    _, epoch, history = train(**change)
-    table = pd.DataFrame(history).assign(epoch=range(1, len(history) + 1), repeat=0, fold=0, run=0)
-    assert validation.selected_epochs(table)["epoch"].tolist() == [epoch]
-
-
-def test_ties_are_broken_as_in_training_in_every_fold():
-    table = curves(
-        (0, 0, 1, 0.9, 0.5),
-        (0, 0, 2, 0.8, 0.7),
-        (0, 0, 3, 0.6, 0.7),
-        (0, 0, 4, 0.6, 0.7),
-        (0, 0, 5, 0.1, 0.6),
-        (0, 1, 1, 0.9, 0.4),
-        (0, 1, 2, 0.9, 0.4),
-        (1, 0, 1, 0.1, 0.3),
-        (1, 0, 2, 0.9, 0.8),
-    )
-    best = validation.selected_epochs(table.sample(frac=1, random_state=0))
-    assert best[["repeat", "fold", "epoch"]].values.tolist() == [[0, 0, 3], [0, 1, 1], [1, 0, 2]]
-    assert best["validation_ua"].tolist() == [0.7, 0.4, 0.8]
-
-
-def test_runs_are_averaged_fold_by_fold():
-    first = curves((0, 0, 1, 0.9, 0.5), (0, 0, 2, 0.8, 0.7), (0, 1, 1, 0.9, 0.4))
-    second = curves((0, 0, 1, 0.9, 0.6), (0, 1, 1, 0.9, 0.2), (0, 1, 2, 0.9, 0.8), (0, 1, 3, 0.9, 0.1)).assign(run=1)
-    by_fold = validation.by_fold(validation.selected_epochs(pd.concat([first, second])))
-    assert by_fold["validation_ua"].tolist() == pytest.approx([0.65, 0.6])
-    assert by_fold["epoch"].tolist() == [1.5, 1.5]
 
 
 def test_the_stage_that_trains_an_arm():
@@ -129,11 +97,11 @@ def kept():
 
 def test_an_ablation_reads_only_curves_and_keeps_what_was_measured(project, capsys):
     measured, actions = project
-    measured["ablation-network-1"] = curves((0, 0, 1, 0.9, 0.5), (0, 0, 2, 0.8, 0.6), (0, 1, 1, 0.9, 0.4))
-    measured["ablation-network-2"] = curves((0, 0, 1, 0.9, 0.7), (0, 1, 1, 0.9, 0.3), (0, 1, 2, 0.9, 0.7))
+    measured["ablation-network-1"] = curves((0, 0, 0, 1, 0.5), (0, 1, 0, 1, 0.25))
+    measured["ablation-network-2"] = curves((0, 0, 0, 1, 0.75), (0, 1, 0, 1, 1.0))
     ablation.measure("network", NETWORK)
     large, small = {"classifier": {"arch": "resnet50"}}, {"classifier": {"arch": "cnn"}}
-    given = {"training": {"epochs": 3}}
+    given = {"split": {"validation": 0.3}, "training": {"epochs": 3}}
     assert actions == [
         ("run", "ablation-network-1", given | large, "train@baseline"),
         ("read", "ablation-network-1", "metrics/curves/baseline.csv"),
@@ -144,21 +112,41 @@ def test_an_ablation_reads_only_curves_and_keeps_what_was_measured(project, caps
         "question": "Which network?",
         "command": "python -m scripts.ablation network",
         "given": given,
-        "protocol": "UA on the validation speakers of every fold, speakers apart.",
+        "protocol": "UA on validation speakers (30% of those of the training part) after the last epoch, "
+        "speakers apart.",
         "repeats": COMMITTED["split"]["repeats"],
         "candidates": {
-            "large": {"changes": large, "ua": [0.6, 0.4], "epoch": [2, 1]},
-            "small": {"changes": small, "ua": [0.7, 0.7], "epoch": [1, 2]},
+            "large": {"changes": large, "ua": [0.5, 0.25]},
+            "small": {"changes": small, "ua": [0.75, 1.0]},
         },
     }
-    assert capsys.readouterr().out == "large: UA 50.0\nsmall: UA 70.0, +20.0 ± 10.0\n"
+    assert capsys.readouterr().out == "large: UA 37.5\nsmall: UA 87.5, +50.0 ± 25.0\n"
+
+
+def test_the_last_epoch_counts_averaged_over_runs_fold_by_fold(project):
+    measured, _ = project
+    rows = [
+        (0, 0, 0, 1, 0.9),
+        (0, 0, 0, 2, 0.5),
+        (0, 0, 1, 1, 0.1),
+        (0, 0, 1, 2, 0.75),
+        (0, 1, 0, 1, 0.3),
+        (0, 1, 0, 2, 0.25),
+        (0, 1, 1, 1, 0.8),
+        (0, 1, 1, 2, 0.5),
+        (1, 0, 0, 1, 0.2),
+        (1, 0, 0, 2, 1.0),
+    ]
+    measured["ablation-network-1"] = measured["ablation-network-2"] = curves(*rows).sample(frac=1, random_state=0)
+    ablation.measure("network", NETWORK)
+    assert kept()["candidates"]["large"]["ua"] == [0.625, 0.375, 1.0]
 
 
 @pytest.fixture
 def before_the_second(project, monkeypatch):
     """A function that takes what is to happen between the first candidate, which is measured, and the second."""
     measured, _ = project
-    measured["ablation-network-1"] = curves((0, 0, 1, 0.9, 0.5), (0, 1, 1, 0.9, 0.4))
+    measured["ablation-network-1"] = curves((0, 0, 0, 1, 0.5), (0, 1, 0, 1, 0.4))
     run = named.run
 
     def arrange(happens):

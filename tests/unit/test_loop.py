@@ -1,4 +1,3 @@
-import copy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -32,7 +31,7 @@ def weights(model):
 
 @pytest.mark.parametrize("change", [{}, {"precision": "bf16"}, {"optimiser": "adam", "weight_decay": 0.0}])
 def test_classes_that_are_easy_to_tell_apart_are_learnt(change):
-    _, _, history = train(**change)
+    _, history = train(**change)
     assert history[0]["validation_ua"] < history[-1]["validation_ua"]
     assert history[-1]["train_loss"] < 0.6 * history[0]["train_loss"]
     assert history[-1]["validation_ua"] > 0.9
@@ -41,7 +40,7 @@ def test_classes_that_are_easy_to_tell_apart_are_learnt(change):
 
 def test_shuffled_labels_are_recognised_by_chance():
     order = torch.randperm(len(REAL), generator=torch.Generator().manual_seed(0))
-    _, _, history = train(real=replace(REAL, labels=REAL.labels[order]))
+    _, history = train(real=replace(REAL, labels=REAL.labels[order]))
     assert history[-1]["validation_ua"] < 0.7
 
 
@@ -57,9 +56,9 @@ def test_shuffled_labels_are_recognised_by_chance():
     ],
 )
 def test_the_same_seed_gives_the_same_bytes(change):
-    (first, epoch, history), (again, *rest) = train(**change), train(**change)
+    (first, history), (again, same_history) = train(**change), train(**change)
     assert weights(first) == weights(again)
-    assert [epoch, history] == rest
+    assert history == same_history
     assert weights(train(seed=1, **change)[0]) != weights(first)
 
 
@@ -109,7 +108,7 @@ def test_synthetic_clips_add_no_updates():
 
 def test_fewer_clips_than_a_batch_still_train():
     few = toy_clips(5, 3)
-    assert len(train(real=few, epochs=2)[2]) == 2
+    assert len(train(real=few, epochs=2)[1]) == 2
 
 
 @pytest.mark.parametrize(("share", "synthetic"), [(0.0, 0), (0.3, 2), (0.5, 4)])
@@ -146,31 +145,19 @@ def test_synthetic_clips_are_used_in_training_alone():
     assert not any(batch.any() for batch in peaks[False])
 
 
-def test_the_best_epoch_is_restored():
-    snapshots = []
-    model, best, history = train(
-        epochs=8, learning_rate=0.05, log=lambda model: snapshots.append(copy.deepcopy(weights(model)))
-    )
-    scores = [(metrics["validation_ua"], -metrics["validation_loss"]) for metrics in history]
-    assert best == scores.index(max(scores)) + 1
-    assert weights(model) == snapshots[best - 1]
-
-
-@pytest.mark.parametrize(("patience", "epochs", "best"), [(1, 3, 2), (3, 5, 2), (4, 8, 6), (10, 8, 6)])
-def test_training_ends_after_epochs_without_a_better_one(monkeypatch, patience, epochs, best):
-    recalls = iter([0.5, 0.6, 0.4, 0.5, 0.3, 0.9, 0.2, 0.2])
+def test_training_lasts_all_epochs_and_ends_with_the_last_one_whatever_validation_says(monkeypatch):
+    recalls = iter([0.9, *[0.1] * 19])
     monkeypatch.setattr(loop, "mean_recall", lambda *_: next(recalls))
     snapshots = []
-    model, epoch, history = train(epochs=8, patience=patience, log=lambda model: snapshots.append(weights(model)))
-    assert (len(history), epoch) == (epochs, best)
-    assert weights(model) == snapshots[best - 1]
+    model, history = train(epochs=20, log=lambda model: snapshots.append(weights(model)))
+    assert [metrics["validation_ua"] for metrics in history] == [0.9, *[0.1] * 19]
+    assert weights(model) == snapshots[-1] != snapshots[0]
 
 
-def test_among_epochs_of_equal_recall_the_lowest_loss_is_chosen(monkeypatch):
-    monkeypatch.setattr(loop, "mean_recall", lambda *_: 0.5)
-    _, best, history = train(learning_rate=0.002)
-    losses = [metrics["validation_loss"] for metrics in history]
-    assert best == losses.index(min(losses)) + 1 > 1
+def test_validation_clips_change_nothing_but_the_log():
+    (model, history), (without, losses) = train(), train(validation=None)
+    assert weights(model) == weights(without)
+    assert losses == [{"train_loss": metrics["train_loss"]} for metrics in history]
 
 
 def test_mean_recall_weighs_classes_equally():
@@ -185,7 +172,7 @@ def test_the_averaged_weights_are_kept(ema, decay):
     hook = register_optimizer_step_post_hook(
         lambda optimiser, *_: steps.append(optimiser.param_groups[0]["params"][-1].detach().clone())
     )
-    model, _, _ = train(epochs=1, batch=1, ema=ema)
+    model, _ = train(epochs=1, batch=1, ema=ema)
     hook.remove()
     average = steps[0]
     for step in steps[1:]:
@@ -204,6 +191,6 @@ def test_the_average_spans_at_most_a_seventh_of_the_training():
 def test_mixup_mixes_labels_as_it_mixes_clips(proportion, monkeypatch):
     """With proportion 1 a clip stays as it is; with 0 it becomes the other clip of its pair, label included."""
     monkeypatch.setattr(loop.np.random, "default_rng", lambda _: SimpleNamespace(beta=lambda *_: proportion))
-    model, _, history = train(mixup=0.4)
+    model, history = train(mixup=0.4)
     assert history[-1]["validation_ua"] > 0.9
     assert (weights(model) == weights(train()[0])) == (proportion == 1)

@@ -1,6 +1,5 @@
 """Tables of predictions and learning curves, as they are read."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -67,25 +66,34 @@ def test_files_that_are_no_tables(tmp_path, content):
 
 
 def history(*rows):
-    table = pd.DataFrame(rows, columns=["repeat", "fold", "epoch", "validation_ua"])
-    return table.assign(run=0, train_loss=1.0, validation_loss=1.0)
+    return pd.DataFrame(rows, columns=["repeat", "fold", "run", "epoch", "train_loss"])
 
 
-def test_learning_curves_hold_the_last_value_of_a_run_that_stopped():
+def test_learning_curves_are_means_over_folds_and_runs():
+    baseline = history((0, 0, 0, 1, 2.0), (0, 0, 0, 2, 1.0), (0, 0, 1, 1, 3.0), (0, 0, 1, 2, 0.0))
+    other_fold = history((0, 1, 0, 1, 7.0), (0, 1, 0, 2, 2.0))
     curves = learning_curves(
-        {
-            "baseline": history((0, 0, 1, 0.2), (0, 0, 2, 0.4), (0, 1, 1, 0.4), (0, 1, 2, 0.6), (0, 1, 3, 0.8)),
-            "augmented": history((0, 0, 1, 0.5)),
-        }
+        {"baseline": pd.concat([baseline, other_fold]).sample(frac=1, random_state=0), "augmented": other_fold}
     )
-    assert curves.columns.tolist() == ["arm", "epoch", "ua"]
-    assert curves["arm"].tolist() == ["baseline"] * 3 + ["augmented"]
-    assert curves["epoch"].tolist() == [1, 2, 3, 1]
-    np.testing.assert_allclose(curves["ua"], [0.3, 0.5, 0.6, 0.5])
+    assert curves.columns.tolist() == ["arm", "epoch", "loss"]
+    assert curves.to_numpy().tolist() == [
+        ["baseline", 1, 4.0],
+        ["baseline", 2, 1.0],
+        ["augmented", 1, 7.0],
+        ["augmented", 2, 2.0],
+    ]
+
+
+def test_curves_may_or_may_not_have_columns_of_validation(tmp_path):
+    path = tmp_path / "augmented.csv"
+    without = history((0, 0, 0, 1, 2.0), (0, 0, 0, 2, 1.0))
+    for table in (without, without.assign(validation_loss=1.0, validation_ua=0.5)):
+        table.to_csv(path, index=False)
+        assert list(read_curves(path)) == list(table)
 
 
 def test_bad_curves(tmp_path):
     path = tmp_path / "augmented.csv"
-    history((0, 0, 1, 0.2), (0, 0, 1, 0.3)).to_csv(path, index=False)
+    history((0, 0, 0, 1, 0.2), (0, 0, 0, 1, 0.3)).to_csv(path, index=False)
     with pytest.raises(InputError, match="augmented.csv, line 3: this epoch of this run was already listed"):
         read_curves(path)

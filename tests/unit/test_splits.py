@@ -131,11 +131,12 @@ def parts(split, table, repeat, fold):
     share=st.just(1.0) | st.floats(0.01, 1),
     by=st.sampled_from(["clip", "speaker"]),
     with_validation=st.booleans(),
+    validation=st.sampled_from([0.0, 0.15]),
 )
 @settings(max_examples=15 * MORE, deadline=None)
-def test_no_fold_leaks(protocol, table, folds, repeats, seed, share, by, with_validation):
+def test_no_fold_leaks(protocol, table, folds, repeats, seed, share, by, with_validation, validation):
     assume(protocol != "cross_corpus" or table.corpus.nunique() > 1)
-    change = {"folds": folds, "repeats": repeats, "seed": seed, "training": share}
+    change = {"folds": folds, "repeats": repeats, "seed": seed, "training": share, "validation": validation}
     split = divide(table, protocol, by, with_validation, **change)
     assert sorted(split.repeat.unique()) == list(range(repeats))
     for repeat in range(repeats):
@@ -143,7 +144,7 @@ def test_no_fold_leaks(protocol, table, folds, repeats, seed, share, by, with_va
         assert sorted(tested["clip"]) == sorted(table["clip"])
     for repeat, fold in split[["repeat", "fold"]].drop_duplicates().itertuples(index=False):
         roles = parts(split, table, repeat, fold)
-        assert all(len(rows) for rows in roles.values())
+        assert len(roles["train"]) and len(roles["test"]) and bool(len(roles["validation"])) == bool(validation)
         assert len(split[(split.repeat == repeat) & (split.fold == fold)]) == sum(map(len, roles.values()))
         if protocol != "speaker_text" and share == 1:
             assert sum(map(len, roles.values())) == len(table)
@@ -222,10 +223,21 @@ def test_a_smaller_share_is_part_of_a_larger_one_and_differs_between_folds_and_r
     assert len({tuple(clips) for _, clips in drawn[0].groupby(["repeat", "fold"])["clip"]}) == 4
 
 
-@pytest.mark.parametrize("share", [0.0, 1.1])
-def test_a_share_outside_its_range_is_refused(share):
-    with pytest.raises(ValueError, match="training"):
-        split_config(training=share)
+@pytest.mark.parametrize(
+    ("key", "share"), [("training", 0.0), ("training", 1.1), ("validation", -0.1), ("validation", 1.0)]
+)
+def test_a_share_outside_its_range_is_refused(key, share):
+    with pytest.raises(ValueError, match=key):
+        split_config(**{key: share})
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_without_validation_its_clips_are_trained_on(protocol):
+    table = study_for(protocol)
+    held_out, nothing = (divide(table, protocol, repeats=2, validation=share) for share in (0.15, 0.0))
+    assert (held_out["role"] == "validation").any()
+    held_out["role"] = held_out["role"].replace("validation", "train")
+    pd.testing.assert_frame_equal(nothing, held_out)
 
 
 @pytest.mark.parametrize(
@@ -363,8 +375,10 @@ def test_more_folds_than_groups(table, protocol, groups):
 
 def test_too_few_speakers_for_validation(table):
     pair = table[table.speaker.isin(["emodb-01", "emodb-02"])]
-    with pytest.raises(InputError, match="split: repeat 0 fold 0 has no validation clips"):
+    remedy = "set `split.validation` to 0 or change `split.folds`"
+    with pytest.raises(InputError, match=f"split: repeat 0 fold 0 has too few speakers to hold any out.*; {remedy}"):
         splits.make(pair, split_config())
+    assert set(splits.make(pair, split_config(validation=0.0))["role"]) == {"train", "test"}
 
 
 @pytest.fixture
@@ -439,7 +453,6 @@ def test_never_tested_in_the_second_repeat(table):
                 (2, "d", "validation"),
             ],
         ),
-        ("validation", [(1, "c", "test"), (1, "d", "test"), (1, "a", "train"), (1, "b", "train")]),
         ("train", [(1, "c", "test"), (1, "d", "test"), (1, "a", "validation"), (1, "b", "validation")]),
     ],
 )
@@ -677,7 +690,7 @@ def test_a_file_that_separates_identical_files_is_refused(table):
 
 
 def test_a_fold_that_leaves_nobody_for_validation_is_refused(table):
-    with pytest.raises(InputError, match="split: repeat 0 fold 1 has no validation clips; change `split.file`"):
+    with pytest.raises(InputError, match="split: repeat 0 fold 1 has too few speakers .* change `split.file`"):
         from_file(table, content({6: None, 8: None}))
 
 

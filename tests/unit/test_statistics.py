@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_scor
 from ser.core.errors import InputError
 from ser.evaluation import calibration
 from ser.evaluation.metrics import classification_metrics, confusions
-from ser.evaluation.resampling import Sample, detectable, holm, p_value, resample, variances
+from ser.evaluation.resampling import Sample, detectable, detectable_with, holm, p_value, resample, variances
 from ser.evaluation.statistics import compare_arms
 from ser.reporting import tables
 from tests.helpers import simulations
@@ -55,18 +55,19 @@ def test_with_one_run_the_interval_is_the_percentile_interval_over_speakers():
         assert [estimate["low"], estimate["high"]] == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=1e-6)
 
 
-def test_variance_of_speakers_runs_and_their_interaction():
-    rng = np.random.default_rng(0)
+def crossed(speaker, run, interaction, seed=0):
+    """A metric of 400 speakers in three runs, and 2,000 resamples; the effects have these standard deviations."""
+    rng = np.random.default_rng(seed)
     draws = resample(["emodb"] * 400, 2000, rng) / 400
+    values = speaker * rng.normal(size=(400, 1)) + interaction * rng.normal(size=(400, 3))
+    values += run * np.array([-1, 0, 1])
+    return Sample(values.mean(axis=0), draws @ values)
 
-    def sample(speaker, run, interaction):
-        values = speaker * rng.normal(size=(400, 1)) + interaction * rng.normal(size=(400, 3))
-        values += run * np.array([-1, 0, 1])
-        return Sample(values.mean(axis=0), draws @ values)
 
-    assert variances(sample(1, 0, 0)) == pytest.approx((1 / 400, 0), rel=0.2)
-    assert variances(sample(0, 1, 0)) == pytest.approx((0, 1 / 3))
-    assert variances(sample(2, 1, 3)) == pytest.approx((4 / 400 + 9 / 1200, 1 / 3), rel=0.3)
+def test_variance_of_speakers_runs_and_their_interaction():
+    assert variances(crossed(1, 0, 0)) == pytest.approx((1 / 400, 0), rel=0.2)
+    assert variances(crossed(0, 1, 0)) == pytest.approx((0, 1 / 3))
+    assert variances(crossed(2, 1, 3)) == pytest.approx((4 / 400 + 9 / 1200, 1 / 3), rel=0.3)
 
 
 def test_p_value_of_one_run_is_that_of_a_t_test():
@@ -93,6 +94,27 @@ def test_smallest_detectable_difference_is_2_8_standard_errors():
     assert detectable(Sample(gains, np.tile(gains, (100, 1)))) == pytest.approx(2.8 * 0.02 / 3**0.5)
 
 
+def test_more_runs_lower_the_smallest_detectable_difference_to_what_speakers_allow():
+    difference = crossed(2, 1, 3)
+    of_speakers = detectable_with(10**9, difference)
+    assert of_speakers == pytest.approx(2.8 * (4 / 400) ** 0.5, rel=0.2)
+    for runs in (1, 2, 10):
+        of_runs = 2.8 * (difference.observed.var(ddof=1) / runs) ** 0.5
+        assert detectable_with(runs, difference) == pytest.approx(np.hypot(of_speakers, of_runs))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("effects", [(2, 1, 3), (2, 0, 0), (0, 1, 0), (0, 0, 3)])
+def test_with_the_runs_measured_the_smallest_detectable_difference_is_that_of_the_study(effects, seed):
+    difference = crossed(*effects, seed)
+    assert detectable_with(3, difference) == pytest.approx(detectable(difference))
+
+
+def test_one_run_does_not_show_what_more_of_them_would_detect():
+    gains = np.random.default_rng(0).normal(size=(100, 1))
+    assert detectable(Sample(gains[0], gains)) and detectable_with(5, Sample(gains[0], gains)) is None
+
+
 def test_equal_runs_count_once():
     catalogue, predictions = fabricate(gain=0.2)
     _, one = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
@@ -104,11 +126,14 @@ def test_equal_runs_count_once():
     for arm, expected in one["arms"].items():
         metrics = three["arms"][arm]
         assert metrics["overall"].pop("run_sd") == 0 and expected["overall"].pop("run_sd") is None
-        for key in ("overall", "corpora", "against", "groups", "speakers"):
-            assert metrics[key] == expected[key]
         assert metrics["ensemble"]["overall"].pop("run_sd") is None
         assert metrics["ensemble"] == {key: expected[key] for key in ("overall", "corpora", "against")}
         assert "ensemble" not in expected
+        for difference in expected["against"].values():
+            assert set(difference["detectable_with"].values()) == {None}
+            difference["detectable_with"] = dict.fromkeys(difference["detectable_with"], difference["detectable"])
+        for key in ("overall", "corpora", "against", "groups", "speakers"):
+            assert metrics[key] == expected[key]
     assert one["runs"] == 1 and three["runs"] == 3
 
 
@@ -127,6 +152,8 @@ def test_metrics_are_means_over_runs_and_their_intervals_allow_for_them():
     against = details["arms"]["augmented"]["against"]["baseline"]
     assert against["p"] > 0.05
     assert against["detectable"] > 2 * details["arms"]["diffusion"]["against"]["baseline"]["detectable"]
+    assert list(against["detectable_with"]) == ["1", "2", "3", "5", "10"]
+    assert against["detectable_with"]["3"] == against["detectable"] > against["detectable_with"]["5"]
     assert np.sum(details["arms"]["augmented"]["confusion"]) == 3 * details["clips"]
 
 
@@ -294,6 +321,7 @@ def test_no_interval_from_a_single_speaker():
     _, details = compare_arms(predictions, catalogue, EMOTIONS, "speaker", resamples=200)
     against = details["arms"]["augmented"]["against"]["baseline"]
     assert against["p"] == 1 and against["detectable"] is None
+    assert set(against["detectable_with"].values()) == {None}
     assert "[" not in tables.table(details).splitlines()[2]
 
 
