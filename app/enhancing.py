@@ -9,9 +9,8 @@ import torch
 from ser.core import checkpoints, params
 from ser.core.rng import make_rng
 from ser.data.dataset import Dataset
-from ser.data.mel_store import FLOOR_DB
 from ser.generators import base
-from ser.generators.denoiser import EnhancementConfig
+from ser.generators.base import EnhancementConfig
 
 SEED = 0  # the same clip sounds the same again
 
@@ -26,18 +25,15 @@ def load(name: str, dataset: Dataset) -> Callable[[np.ndarray, str, float], np.n
     centroids = checkpoints.load("data/embeddings", fold)["centroids"]
 
     def enhance(mel: np.ndarray, emotion: str, strength: float) -> np.ndarray:
-        """The first `frames` of the clip, as many as the generator makes; shorter clips end in silence."""
-        crop = torch.full((len(mel), fit_config.frames), FLOOR_DB)
-        length = min(fit_config.frames, mel.shape[1])
-        crop[:, :length] = torch.from_numpy(mel[:, :length])
+        """At most the first `frames` of the clip, as many as the generator can make."""
         labels = torch.tensor([dataset.class_names.index(emotion)])
-        enhanced = generator.enhance(
-            generator.normaliser(crop)[None, None],
+        (enhanced,) = generator.enhance(
+            [generator.normaliser(torch.from_numpy(mel[:, : fit_config.frames]))],
             labels,
             centroids[labels],
             config.model_copy(update={"strength": strength}),
             make_rng(SEED),
         )
-        return generator.normaliser.to_db(enhanced[0, 0])[:, :length].numpy()
+        return generator.normaliser.to_db(enhanced).numpy()
 
     return enhance

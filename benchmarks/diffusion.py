@@ -1,4 +1,4 @@
-"""Training a diffusion model: ours against denoising-diffusion-pytorch and diffusers' example at the same size."""
+"""Training a U-Net for diffusion: ours against denoising-diffusion-pytorch and diffusers' example at the same size."""
 
 from statistics import median
 from typing import Any
@@ -13,9 +13,11 @@ from benchmarks.training import N_CLASSES, N_MELS, noise_clips
 from ser.core import params
 from ser.core.device import setup_torch
 from ser.core.optim import LOG_POINTS, ignore
-from ser.generators import denoiser
-from ser.generators.denoiser import Denoiser, DenoiserConfig
-from ser.generators.diffusion import Diffusion
+from ser.generators import unet
+from ser.generators.autoencoder import Autoencoder
+from ser.generators.base import TrainingPart
+from ser.generators.unet import ConditionalUNet, UNetConfig
+from ser.generators.unet_diffusion import UNetDiffusion
 
 EMBEDDING_WIDTH, BATCH, ROUNDS = 512, 16, 1
 CONDITION_WIDTH = EMBEDDING_WIDTH + N_CLASSES
@@ -23,18 +25,19 @@ CONDITION_WIDTH = EMBEDDING_WIDTH + N_CLASSES
 
 def main() -> dict[str, Any]:
     """Time four loops in turn on noise; return the result."""
-    config = params.read("generators.diffusion.fit", DenoiserConfig).model_copy(
+    config = params.read("generators.unet_diffusion.fit", UNetConfig).model_copy(
         update={"updates": LOG_POINTS, "batch": BATCH}
     )
     setup_torch()
     clips, embeddings = noise_clips(256), torch.randn(256, EMBEDDING_WIDTH)
-    model = denoiser.build(config, CONDITION_WIDTH)
+    model = unet.build(config, CONDITION_WIDTH)
     example = diffusers_loop.Loop(UNet2DModel.from_config(model.unet.config), cell_shape(config))
     package = denoising_diffusion_loop.Loop(cell_shape(config))
     package_on_pixels = denoising_diffusion_loop.Loop((1, N_MELS, config.frames))
-    normaliser = clips.normaliser()
+    factors, autoencoder = torch.zeros(256, 0), Autoencoder([8, 8, 8], 1, clips.normaliser())  # which it does not use
+    part = TrainingPart(clips, clips.normaliser(), factors, embeddings, autoencoder)
     loops = {
-        "ours": (config.updates, lambda: Diffusion.fit(clips, normaliser, embeddings, config, 0, ignore)),
+        "ours": (config.updates, lambda: UNetDiffusion.fit(part, config, 0, ignore)),
         "diffusers' example, same U-Net": (16, lambda: example.run(16)),
         "denoising-diffusion-pytorch, same cells": (16, lambda: package.run(16)),
         "denoising-diffusion-pytorch, on the mel itself": (2, lambda: package_on_pixels.run(2)),
@@ -58,7 +61,7 @@ def main() -> dict[str, Any]:
         for name, other in rate.items()
     ]
     return {
-        "what": "training a denoiser on mels of 80 x 128 in cells of 4 x 4, batches of 16",
+        "what": "training a U-Net on mels of 80 x 128 in cells of 4 x 4, batches of 16",
         "floor": "all multiplications of forward and backward at the rate of a bf16 matrix product",
         "parameters": {
             "ours": parameter_count(model),
@@ -70,7 +73,7 @@ def main() -> dict[str, Any]:
     }
 
 
-def cell_shape(config: DenoiserConfig) -> tuple[int, int, int]:
+def cell_shape(config: UNetConfig) -> tuple[int, int, int]:
     """Channels, height and width of a mel in cells of `patch` x `patch`."""
     return config.patch**2, N_MELS // config.patch, config.frames // config.patch
 
@@ -79,7 +82,7 @@ def parameter_count(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def forward_operations(model: Denoiser, config: DenoiserConfig) -> int:
+def forward_operations(model: ConditionalUNet, config: UNetConfig) -> int:
     """Floating-point operations of the forward pass of one crop."""
     device = model.unconditional.device
     mel = torch.zeros(1, 1, N_MELS, config.frames, device=device)

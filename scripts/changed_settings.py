@@ -28,7 +28,7 @@ def _used(settings: dict[str, Any]) -> dict[str, Any]:
     generators = study["generators"]
     unused = {"export"}
     if not generators:
-        unused |= {"arms", "generators", "sample_quality"}
+        unused |= {"arms", "autoencoder", "generators", "sample_quality"}
     if not study["enhanced"]:
         unused |= {"enhancement"}
     policies = [*study["arms"], *([study["build_on"]] if generators else [])]

@@ -261,10 +261,14 @@ def paired(ours: list[float], theirs: list[float]) -> str:
 
 def other_settings(runs: dict[str, dict[str, tuple[Any, Any]]]) -> str:
     """Return what has changed since experiments were run, from `{experiment: {key: (value then, value now)}}`."""
-    rows = [[run, f"`{key}`", str(then), str(now)] for run, keys in runs.items() for key, (then, now) in keys.items()]
-    if not rows:
+    changed: dict[tuple[str, str, str], list[str]] = {}
+    for run, keys in runs.items():
+        for key, (then, now) in keys.items():
+            changed.setdefault((f"`{key}`", str(then), str(now)), []).append(run)
+    if not changed:
         return "All experiments were run with the settings that `params.yaml` and `experiments/` have now."
-    return tables.markdown([["experiment", "setting", "when it was run", "now"], *rows])
+    rows = [[*change, "all" if len(names) == len(runs) else ", ".join(names)] for change, names in changed.items()]
+    return tables.markdown([["setting", "when it was run", "now", "experiments"], *rows])
 
 
 def missing(parts: dict[str, Planned]) -> str:

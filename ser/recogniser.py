@@ -95,7 +95,7 @@ class Recogniser:
 
     def probabilities(self, mel: np.ndarray) -> np.ndarray:
         """The probability of each class `[classes]` for a mel `[n_mels, frames]`, evaluated like the study's clips."""
-        clip = clips_from_mels(torch.from_numpy(mel)[None], torch.zeros(1, dtype=torch.long))
+        clip = clips_from_mels([torch.from_numpy(mel)], torch.zeros(1, dtype=torch.long))
         logits = evaluate(self.network.classifier, clip, self.frames, "fp32")
         return torch.softmax(logits[0], 0).numpy()
 

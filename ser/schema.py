@@ -7,14 +7,15 @@ from pydantic import NonNegativeInt, create_model
 from ser.audio.io import AudioConfig
 from ser.audio.mel import MelConfig
 from ser.core import params
-from ser.core.errors import InputError
+from ser.core.errors import InputError, hint
 from ser.core.params import Config
 from ser.corpora.scan import CorporaConfig
 from ser.data.manifest import Emotion
 from ser.data.splits import SplitConfig
 from ser.evaluation.study import StudyConfig
 from ser.generators import base
-from ser.generators.denoiser import EnhancementConfig
+from ser.generators.autoencoder import AutoencoderConfig
+from ser.generators.base import EnhancementConfig
 from ser.models.classifier import ClassifierConfig
 from ser.training.arms import ArmConfig, ArmTrainingConfig
 from ser.training.augmentation import AugmentationConfig
@@ -42,6 +43,7 @@ class ParamsConfig(Config):
     training: ArmTrainingConfig
     augmentation: dict[str, AugmentationConfig]
     arms: dict[str, ArmConfig]
+    autoencoder: AutoencoderConfig
     generators: dict[str, dict[str, Any]]
     enhancement: EnhancementConfig
     sample_quality: SampleQualityConfig
@@ -55,6 +57,12 @@ def check(values: dict[str, Any]) -> None:
     for arm in study.arms:
         params.check(values["augmentation"].get(arm), AugmentationConfig, f"augmentation.{arm}")
     for name in study.generators:
+        base.get(name)
+        params.check(values["arms"].get(name), ArmConfig, f"arms.{name}")
+    for name in config.generators:
+        if name not in base.known():
+            raise InputError(f"params.yaml: unknown key `generators.{name}`, {hint(name, base.known())}")
+    for name in {**dict.fromkeys(study.generators), **config.generators}:
         generator = base.get(name)
         kind = create_model(
             "GeneratorConfig",
@@ -64,11 +72,10 @@ def check(values: dict[str, Any]) -> None:
             recognised=bool,
         )
         params.check(values["generators"].get(name), kind, f"generators.{name}")
-        params.check(values["arms"].get(name), ArmConfig, f"arms.{name}")
     for name in study.enhanced:
         if name not in study.generators:
             raise InputError(f"params.yaml: key `study.enhanced`: {name} is not in `study.generators`")
-        if not hasattr(base.get(name), "enhance"):
+        if base.get(name).enhance is base.Generator.enhance:
             raise InputError(f"params.yaml: key `study.enhanced`: ser/generators/{name}.py has no `enhance`")
     if study.build_on not in values["augmentation"]:
         raise InputError(f"params.yaml: key `study.build_on`: {study.build_on} is not in `augmentation`")

@@ -22,7 +22,7 @@ from ser.data.clips import clips_from_mels
 from ser.data.dataset import DatasetJob
 from ser.evaluation.predictions import CONDITIONS
 from ser.generators import base
-from ser.generators.denoiser import EnhancementConfig
+from ser.generators.base import EnhancementConfig
 from ser.models import baseline
 from ser.models.classifier import ClassifierConfig, evaluate, mean_over_crops
 
@@ -48,26 +48,26 @@ class Enhance(DatasetJob):
         n_classes = len(self.class_names)
         models = [baseline.load(fold, self.classifier, n_classes, self.device, run) for run in range(self.runs)]
         test = self.dataset.clips(fold.test, self.device)
-        clip_index, position = test.covering(self.fit_config.frames)
-        mels = generator.normaliser(test.crops(clip_index, self.fit_config.frames, position))
+        clip_index, mels = test.pieces(self.fit_config.frames)
+        mels = [generator.normaliser(mel) for mel in mels]
         logits = [evaluate(model, test, self.classifier.frames, self.precision) for model in models]
         predicted = torch.stack(logits).softmax(2).mean(0).argmax(1)
-        labels_of_crops = {
+        labels_of_pieces = {
             "true_label": test.labels[clip_index].cpu(),
             "predicted_label": predicted[clip_index.cpu()],
             "no_label": None,
         }
         for condition in progress(CONDITIONS, unit="condition"):
-            labels = labels_of_crops[condition]
+            labels = labels_of_pieces[condition]
             embeddings = None if labels is None else centroids[labels]
             rng = make_rng(derive_seed(self.seed, Stream.ENHANCE, fold))
             enhanced = generator.enhance(mels, labels, embeddings, self.config, rng)
-            mels_db = generator.normaliser.to_db(enhanced[:, 0].to(self.device))
-            crops = clips_from_mels(mels_db, test.labels[clip_index])
+            mels_db = [generator.normaliser.to_db(mel.to(self.device)) for mel in enhanced]
+            pieces = clips_from_mels(mels_db, test.labels[clip_index])
             tables = []
             for run, model in enumerate(models):
-                logits_of_crops = evaluate(model, crops, self.classifier.frames, self.precision)
-                logits_of_clips = mean_over_crops(logits_of_crops, clip_index.cpu())
+                logits_of_pieces = evaluate(model, pieces, self.classifier.frames, self.precision)
+                logits_of_clips = mean_over_crops(logits_of_pieces, clip_index.cpu())
                 tables.append(self.dataset.predictions(Run.of(fold, run), fold.test, logits_of_clips))
             pd.concat(tables).to_csv(folder / f"{condition}.csv", index=False)
 

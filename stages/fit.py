@@ -12,7 +12,9 @@ from ser.core.fold import Fold
 from ser.core.rng import Stream, derive_seed
 from ser.core.stage import stage
 from ser.data.dataset import DatasetJob
-from ser.generators import base
+from ser.generators import autoencoder, base
+from ser.generators.autoencoder import Autoencoder
+from ser.generators.base import TrainingPart
 
 
 class FitGenerator(DatasetJob):
@@ -21,15 +23,21 @@ class FitGenerator(DatasetJob):
         self.generator = generator
         self.generator_class = base.get(generator)
         self.config = self.read(f"generators.{generator}.fit", self.generator_class.FitConfig)
-        self.inputs += checkpoints.files("data/embeddings")
+        for path in ("data/embeddings", autoencoder.PATH):
+            self.inputs += checkpoints.files(path)
         self.modules.append(base.module(generator))
 
     def run(self, fold: Fold, folder: Path) -> None:
         clips = self.dataset.clips(fold.train, self.device)
-        embeddings = checkpoints.load("data/embeddings", fold)["embeddings"]
-        seed = derive_seed(self.seed, Stream.FIT, fold)
+        part = TrainingPart(
+            clips,
+            clips.normaliser(),
+            self.dataset.factors(fold.train).to(self.device),
+            checkpoints.load("data/embeddings", fold)["embeddings"],
+            Autoencoder.restore(checkpoints.load(autoencoder.PATH, fold)).to(self.device),
+        )
         with tracking.live(folder / "live") as log:
-            fitted = self.generator_class.fit(clips, clips.normaliser(), embeddings, self.config, seed, log)
+            fitted = self.generator_class.fit(part, self.config, derive_seed(self.seed, Stream.FIT, fold), log)
         checkpoints.save(folder / "model", fitted.state_dict(), {"train_digest": fold.train_digest})
 
     def gather(self, folders: list[Path]) -> None:

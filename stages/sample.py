@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ser.core import checkpoints, fold_jobs
@@ -19,6 +18,7 @@ from ser.core.fold import Fold
 from ser.core.rng import Stream, derive_seed, make_rng
 from ser.core.stage import progress, stage
 from ser.data import mel_store
+from ser.data.clips import trimmed
 from ser.data.dataset import DatasetJob
 from ser.generators import base
 from ser.models import baseline
@@ -35,6 +35,7 @@ class SampleGenerator(DatasetJob):
         self.fit_config = self.read(f"generators.{generator}.fit", self.generator_class.FitConfig)
         self.config: Any = self.read(f"generators.{generator}.sample", self.generator_class.SampleConfig)
         self.only_recognised = self.read(f"generators.{generator}.recognised", bool)
+        self.trim_db = self.read("audio.trim_db", float | None)
         self.classifier = self.read("classifier", ClassifierConfig)
         self.precision: Precision = self.read("training.precision", Precision)
         for path in ("data/embeddings", baseline.PATH, f"models/generators/{generator}"):
@@ -76,10 +77,10 @@ class SampleGenerator(DatasetJob):
     def _draw(
         self, generator: base.Generator, label: int, embeddings: Tensor, fold: Fold, turn: int = 0
     ) -> list[Tensor]:
-        """`count` mels `[n_mels, frames]` of a class, in dB."""
+        """`count` mels `[n_mels, frames]` of a class, like those of the mel store: trimmed, in dB below their peak."""
         seed = derive_seed(self.seed, Stream.SAMPLE, fold, label + turn * len(self.class_names))
         mels = generator.sample(label, embeddings, self.config, make_rng(seed))
-        return list(generator.normaliser.to_db(mels[:, 0].to(self.device)).cpu())
+        return [trimmed(generator.normaliser.to_db(mel.to(self.device)), self.trim_db).cpu() for mel in mels]
 
     def _draw_recognised(
         self, generator: base.Generator, label: int, embeddings: Tensor, fold: Fold, model: Classifier
@@ -87,7 +88,7 @@ class SampleGenerator(DatasetJob):
         """`count` mels that the baseline `model` recognises, drawn in as many turns as it takes."""
         kept: list[Tensor] = []
         for turn in range(ROUNDS):
-            mels = torch.stack(self._draw(generator, label, embeddings, fold, turn))
+            mels = self._draw(generator, label, embeddings, fold, turn)
             kept.extend(baseline.recognised(model, mels, label, self.classifier, self.precision))
             if len(kept) >= self.config.count:
                 return kept[: self.config.count]
@@ -96,7 +97,7 @@ class SampleGenerator(DatasetJob):
             f"params.yaml: key `generators.{name}.recognised`: the baseline of repeat {fold.repeat} fold "
             f"{fold.fold} recognised {len(kept)} of {ROUNDS * self.config.count} clips that {name} drew for {emotion}, "
             f"{self.config.count} are wanted; set it to false, or let {name} draw emotions more clearly, for instance "
-            "with more `guidance`, less `spread` or more `updates`"
+            "with more `guidance` or more `updates`"
         )
 
 

@@ -38,6 +38,11 @@ def merge(path: Path | str, folders: list[Path], facts: dict[str, Any]) -> None:
     save(path, tensors, {**facts, "folds": folds})
 
 
+def submodule(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The part of a state whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
 def load(path: Path | str, fold: Fold) -> dict[str, Tensor]:
     """The tensors of one fold, or of one run.
 

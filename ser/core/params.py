@@ -27,6 +27,7 @@ SECTIONS = (
     "training",
     "augmentation",
     "arms",
+    "autoencoder",
     "generators",
     "enhancement",
     "sample_quality",

@@ -23,6 +23,7 @@ class Stream(IntEnum):
     ENHANCE = 9
     EXPORT_WEIGHTS = 10
     EXPORT_TRAINING = 11
+    AUTOENCODER = 12
 
 
 def derive_seed(seed: int, stream: Stream, fold: Fold | None = None, *more: int) -> int:

@@ -39,6 +39,10 @@ class Normaliser(nn.Module):
         """Mels `[..., n_mels, frames]` in dB to zero mean and unit variance."""
         return (mels - self.mean[:, None]) / self.std[:, None]
 
+    def silence(self) -> Tensor:
+        """What normalised mels are where nothing is heard, `[n_mels, 1]`."""
+        return self(torch.full((self.n_mels, 1), FLOOR_DB, device=self.mean.device))
+
     def to_db(self, mels: Tensor) -> Tensor:
         """The inverse, limited to the range of the mel store, [-80, 0] dB."""
         return (mels * self.std[:, None] + self.mean[:, None]).clamp(FLOOR_DB, 0)
@@ -73,6 +77,26 @@ class Clips:
         index = self.start[clip_index, None] + time.clamp(min=0).minimum(length[:, None] - 1)
         crops = torch.where(inside[:, :, None], self.frames[index].float(), FLOOR_DB)
         return crops.transpose(1, 2).unsqueeze(1)
+
+    def left_aligned(self, clip_index: Tensor, size: int) -> Tensor:
+        """The first `size` frames of the clips `clip_index` [n] as float32 `[n, n_mels, size]`, dB, then silence."""
+        length = self.length[clip_index, None]
+        time = torch.arange(size, device=self.device)
+        index = self.start[clip_index, None] + time.minimum(length - 1)
+        return torch.where((time < length)[:, :, None], self.frames[index].float(), FLOOR_DB).transpose(1, 2)
+
+    def pieces(self, longest: int) -> tuple[Tensor, list[Tensor]]:
+        """The clips, in as few pieces of about the same length as have at most `longest` frames each.
+
+        Returns the numbers of their clips [pieces], and the pieces as float32 mels `[n_mels, frames]`, dB.
+        """
+        numbers: list[int] = []
+        pieces: list[Tensor] = []
+        for number, (start, length) in enumerate(zip(self.start.tolist(), self.length.tolist(), strict=True)):
+            parts = self.frames[start : start + length].float().T.tensor_split(-(-length // longest), dim=1)
+            numbers += [number] * len(parts)
+            pieces += parts
+        return torch.tensor(numbers, device=self.device), pieces
 
     def covering(self, size: int) -> tuple[Tensor, Tensor]:
         """As few crops as cover every clip, evenly spread; a single one is the centre.
@@ -111,11 +135,24 @@ class Clips:
         )
 
 
-def clips_from_mels(mels: Tensor, labels: Tensor) -> Clips:
-    """Mels `[clips, n_mels, frames]` in dB as Clips, one per mel."""
-    count, _, frames = mels.shape
-    start = frames * torch.arange(count, device=mels.device)
-    return Clips(mels.transpose(1, 2).flatten(0, 1).half(), start, torch.full_like(start, frames), labels)
+def trimmed(mel: Tensor, trim_db: float | None) -> Tensor:
+    """A mel `[n_mels, frames]` in dB as the mel store has them: its peak at 0 dB, without quiet ends.
+
+    Frames at either end are cut whose power over all bands is more than `trim_db` below that of the loudest frame.
+    """
+    mel = (mel - mel.max()).clamp(min=FLOOR_DB)
+    if trim_db is None:
+        return mel
+    level = 10 * torch.log10((10 ** (mel / 10)).sum(0))
+    loud = torch.nonzero(level >= level.max() - trim_db)[:, 0]
+    return mel[:, loud[0] : loud[-1] + 1]
+
+
+def clips_from_mels(mels: Sequence[Tensor], labels: Tensor) -> Clips:
+    """Mels `[n_mels, frames]` in dB, each of its own length, as Clips on the device of `labels` [clips]."""
+    length = torch.tensor([mel.shape[1] for mel in mels], device=labels.device)
+    frames = torch.cat([mel.T.half() for mel in mels]).to(labels.device)
+    return Clips(frames, length.cumsum(0) - length, length, labels)
 
 
 def load_clips(

@@ -12,7 +12,7 @@ from torch import Tensor
 from ser.core.errors import InputError
 from ser.core.fold import Fold, Run
 from ser.core.fold_jobs import FoldJob
-from ser.data import manifest, mel_store, splits
+from ser.data import factors, manifest, mel_store, splits
 from ser.data.clips import Clips, load_clips
 
 FILES = ("data/catalogue.csv", "data/splits.csv", "data/mels/index.csv", "data/mels/frames.npy")
@@ -23,6 +23,7 @@ class Dataset:
     class_names: list[str]  # emotions, in the order of the labels
     emotion_of: dict[str, str]  # clip -> emotion
     folds: list[Fold]
+    catalogue: pd.DataFrame
 
     @cached_property
     def mels(self) -> mel_store.MelStore:
@@ -31,6 +32,10 @@ class Dataset:
     def clips(self, names: Sequence[str], device: torch.device) -> Clips:
         """Real clips as tensors, in the order of `names`."""
         return load_clips(self.mels, names, self.emotion_of, self.class_names, device)
+
+    def factors(self, names: Sequence[str]) -> Tensor:
+        """What is known of clips, int64 `[clips, FACTORS]` (see ser/data/factors.py)."""
+        return factors.number(self.catalogue, names, self.class_names)
 
     def labels(self, names: Sequence[str]) -> Tensor:
         """The class numbers of clips, `[clips]`."""
@@ -67,7 +72,7 @@ def load_dataset(class_names: list[str], protocol: str) -> Dataset:
             f"data/splits.csv divides clips of {', '.join(sorted(divided))}, but params.yaml: key `emotions` lists "
             f"{', '.join(class_names)}; run `dvc repro split`"
         )
-    return Dataset(class_names, emotion_of, folds)
+    return Dataset(class_names, emotion_of, folds, table)
 
 
 class DatasetJob(FoldJob):

@@ -3,9 +3,11 @@
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ser import generators
@@ -13,9 +15,28 @@ from ser.core.errors import InputError, hint
 from ser.core.optim import Log
 from ser.core.params import Config
 from ser.data.clips import Clips, Normaliser
+from ser.generators.autoencoder import Autoencoder
 
-SHARED = ("autoencoder", "base", "denoiser")  # modules here that are not generators
+# Modules here that are not generators.
+SHARED = ("autoencoder", "base", "conditions", "flow", "image_autoencoder", "sequence_diffusion", "sequences", "unet")
 _registry: dict[str, type["Generator"]] = {}
+
+
+@dataclass(frozen=True)
+class TrainingPart:
+    """What a generator of one fold may be fitted to, on the device to fit on."""
+
+    clips: Clips
+    normaliser: Normaliser  # their statistics
+    factors: Tensor  # int64 [clips, FACTORS], of these clips (ser/data/factors.py)
+    embeddings: Tensor  # [clips, width], of these clips by the fold's baseline
+    autoencoder: Autoencoder  # fitted to these clips
+
+
+class EnhancementConfig(Config):
+    strength: float = Field(gt=0, le=1)
+    steps: int = Field(gt=0)
+    guidance: float = Field(ge=0)
 
 
 class Generator(nn.Module, ABC):
@@ -40,9 +61,7 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def fit(
         cls,
-        clips: Clips,  # of the training part, on the device to fit on
-        normaliser: Normaliser,  # their statistics
-        embeddings: Tensor,  # [clips, width], of these clips by the fold's baseline
+        part: TrainingPart,
         config: Any,  # FitConfig
         seed: int,
         log: Log,  # called about LOG_POINTS times, with at least `loss`
@@ -61,8 +80,23 @@ class Generator(nn.Module, ABC):
         embeddings: Tensor,  # [clips, width], of the training clips of that emotion
         config: Any,  # SampleConfig
         rng: torch.Generator,  # on the CPU
-    ) -> Tensor:
-        """Draw normalised mels `[count, 1, n_mels, frames]`, on the CPU."""
+    ) -> list[Tensor]:
+        """Draw normalised mels `[n_mels, frames]`, each of its own length."""
+
+    def enhance(
+        self,
+        mels: list[Tensor],  # normalised, [n_mels, frames], of at most `config.frames` of the FitConfig
+        labels: Tensor | None,  # [clips], or None to use no condition
+        embeddings: Tensor | None,  # [clips, width], or None as well
+        config: EnhancementConfig,
+        rng: torch.Generator,
+    ) -> list[Tensor]:
+        """Noise mels to the level `strength` and denoise them under emotions; the lengths stay.
+
+        This is the "enhancement" of Kim & Lee 2024, known for pictures as SDEdit (Meng et al. 2022, arXiv 2108.01073).
+        Generators that are no diffusion models do not have it.
+        """
+        raise NotImplementedError
 
     @property
     def device(self) -> torch.device:

@@ -21,9 +21,11 @@ from ser.core.optim import LOG_POINTS, Log, MeanLog, ignore
 from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.core.stage import progress
-from ser.data.clips import Clips, Normaliser
-from ser.generators import autoencoder, base
-from ser.generators.autoencoder import Autoencoder, AutoencoderConfig
+from ser.data.clips import Normaliser
+from ser.generators import base
+from ser.generators import image_autoencoder as autoencoder
+from ser.generators.base import TrainingPart
+from ser.generators.image_autoencoder import Autoencoder, AutoencoderConfig
 
 CROPS = 6  # of every clip
 
@@ -155,14 +157,13 @@ class GAN(base.Generator):
         self.refiner.to(memory_format=torch.channels_last)
 
     @classmethod
-    def fit(
-        cls, clips: Clips, normaliser: Normaliser, embeddings: Tensor, config: GANConfig, seed: int, log: Log
-    ) -> "GAN":
+    def fit(cls, part: TrainingPart, config: GANConfig, seed: int, log: Log) -> "GAN":
         """Train an autoencoder, then refiner and discriminator, and keep the moving average of the refiner.
 
-        `embeddings` are not used; `log` takes the losses of the discriminator, `loss`, and of the refiner, `generator`.
+        `log` takes the losses of the discriminator, `loss`, and of the refiner, `generator`.
         Raises InputError where the mels do not divide into latents.
         """
+        clips, normaliser = part.clips, part.normaliser
         device, precision = clips.device, config.precision
         encoder = autoencoder.train(
             clips, normaliser, config.frames, config.autoencoder, precision, seed, "gan", ignore
@@ -227,12 +228,12 @@ class GAN(base.Generator):
         return generator.eval()
 
     @torch.inference_mode()
-    def sample(self, label: int, embeddings: Tensor, config: GANSampleConfig, rng: torch.Generator) -> Tensor:
-        """Draw normalised mels `[count, 1, n_mels, frames]` of the emotion; `embeddings` are not used."""
+    def sample(self, label: int, embeddings: Tensor, config: GANSampleConfig, rng: torch.Generator) -> list[Tensor]:
+        """Draw normalised mels `[n_mels, frames]` of the emotion; `embeddings` are not used."""
         precision = self.config.precision
         wanted = torch.full((config.count,), label, device=self.device)
         draws = autoencoder.sample_prior(self.latents.float(), self.labels, wanted, rng)
         with autocast(self.device, precision):
             refined = self.refiner(draws, torch.randn(draws.shape, generator=rng).to(self.device), wanted)
         latents = refined * self.latent_std + self.latent_mean
-        return autoencoder.decode_sample(self.autoencoder, latents, label, precision, rng)
+        return list(autoencoder.decode_sample(self.autoencoder, latents, label, precision, rng)[:, 0])

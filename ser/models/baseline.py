@@ -3,6 +3,8 @@
 The penultimate features of the training clips condition the generators (Kim & Lee 2024, section 3).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -26,12 +28,13 @@ def load(fold: Fold, config: ClassifierConfig, n_classes: int, device: torch.dev
     return model
 
 
-def recognised(model: Classifier, mels: Tensor, label: int, config: ClassifierConfig, precision: Precision) -> Tensor:
-    """Those of the mels `[clips, n_mels, frames]` in dB that the model recognises as the class `label`, in order."""
-    device = model.normaliser.mean.device
-    clips = clips_from_mels(mels.to(device), torch.full((len(mels),), label, device=device))
-    logits = evaluate(model, clips, config.frames, precision)
-    return mels[logits.argmax(1) == label]
+def recognised(
+    model: Classifier, mels: Sequence[Tensor], label: int, config: ClassifierConfig, precision: Precision
+) -> list[Tensor]:
+    """Those of the mels `[n_mels, frames]` in dB that the model recognises as the class `label`, in order."""
+    clips = clips_from_mels(mels, torch.full((len(mels),), label, device=model.normaliser.mean.device))
+    predicted = evaluate(model, clips, config.frames, precision).argmax(1)
+    return [mel for mel, own in zip(mels, predicted == label, strict=True) if own]
 
 
 def embeddings(model: Classifier, clips: Clips, config: ClassifierConfig, precision: Precision) -> Tensor:

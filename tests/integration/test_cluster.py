@@ -79,6 +79,7 @@ def test_the_bytes_are_those_of_dvc_repro_although_a_process_of_every_kind_is_ki
         "cache_mels/stage",
         "embed/stage",
         "train@baseline/0-0-1",
+        "fit_autoencoder/0-1",
         "fit@diffusion/0-1",
         "sample@diffusion/0-0",
         "train_synthetic@diffusion/0-1-0",
@@ -128,22 +129,22 @@ def test_a_driver_that_is_killed_goes_on_and_leaves_nobody_behind(work):
 
 
 def test_an_error_stops_what_depends_on_it_and_nothing_else(complete):
-    change(complete, {"generators": {"diffusion": {"fit": {"frames": 33}}}, "training": {"label_smoothing": 0.2}})
+    study = {"generators": ["gan"], "enhanced": []}
+    generators = {"gan": {"fit": {"frames": 33}}}
+    change(complete, {"study": study, "generators": generators, "training": {"label_smoothing": 0.2}})
     running = start(complete)
     printed, _ = running.communicate()
     assert running.returncode == 1
     *_, count, first, second = printed.strip().splitlines()
     assert count == "error: 2 tasks failed; the same command goes on with what is left"
     for fold, line in enumerate(sorted([first, second])):
-        log = f"logs/fit@diffusion/0-{fold}.log"
-        assert line.startswith(
-            f"fit@diffusion, fold 0-{fold}: error: params.yaml: key `generators.diffusion.fit.frames`"
-        )
+        log = f"logs/fit@gan/0-{fold}.log"
+        assert line.startswith(f"fit@gan, fold 0-{fold}: error: params.yaml: key `generators.gan.fit.frames`")
         assert line.endswith(f"; see {log}")
         assert len(re.findall(": process ", (complete / log).read_text())) == 1
-        assert "generators.diffusion.fit.frames" in (complete / log).read_text()
+        assert "generators.gan.fit.frames" in (complete / log).read_text()
     begun = {name.partition("/")[0] for name in logs(complete)}
-    assert begun == {"train@baseline", "train@masked", "train@augmented", "embed", "fit@diffusion", "export"}
+    assert begun == {"train@baseline", "train@masked", "train@augmented", "embed", "fit@gan", "export"}
     assert "train@masked" not in call("dvc", "status", cwd=complete)
 
 

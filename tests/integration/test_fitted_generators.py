@@ -1,69 +1,109 @@
-"""What the generators in the latent space of an autoencoder learn from spectra that are loud below or above."""
+"""What generators other than the U-Net learn from spectra that are loud below or above."""
 
 import pytest
 import torch
 
 from ser.core.optim import LOG_POINTS, ignore
-from ser.generators import autoencoder
+from ser.core.rng import make_rng
+from ser.generators import image_autoencoder
+from ser.generators.base import EnhancementConfig
 from tests.helpers.toy_generators import (
-    AUTOENCODER,
     CLIPS,
     FRAMES,
-    IDENTITY,
+    IMAGE_AUTOENCODER,
     LOWER,
     N_MELS,
+    NORMALISER,
     UPPER,
+    bytes_of,
+    embeddings_of,
     fit,
+    fitted_autoencoder,
     loudness_difference,
+    part,
     sample,
+    toy_mels,
 )
 
-LONG_AUTOENCODER = AUTOENCODER.model_copy(update={"updates": 300})
+LONG_IMAGE_AUTOENCODER = IMAGE_AUTOENCODER.model_copy(update={"updates": 300})
 LONG_FITS = {
-    "latent_diffusion": {"updates": 300, "autoencoder": LONG_AUTOENCODER},
-    "vae": {"autoencoder": LONG_AUTOENCODER},
-    "gan": {"updates": 200, "autoencoder": LONG_AUTOENCODER},
+    "diffusion": {"updates": 300},
+    "latent_diffusion": {"updates": 300},
+    "vae": {},
+    "gan": {"updates": 200, "autoencoder": LONG_IMAGE_AUTOENCODER},
 }
+DIFFUSION = ["diffusion", "latent_diffusion"]
 
 
-@pytest.fixture(scope="module", params=LONG_FITS)
-def trained(request):
-    """A generator after enough training, and what it logged."""
-    history = []
-    return fit(request.param, log=history.append, **LONG_FITS[request.param]), history
+@pytest.fixture(scope="module")
+def fitted():
+    """Generators after enough training, by name, and what they logged."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            history = []
+            long_part = part(autoencoder=fitted_autoencoder(300, 32))
+            made[name] = fit(name, long_part, log=history.append, **LONG_FITS[name]), history
+        return made[name]
+
+    return get
 
 
-def test_the_loss_is_logged(trained):
-    _, history = trained
-    assert len(history) == LOG_POINTS
-    assert all(torch.isfinite(torch.tensor(point["loss"])) for point in history)
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_the_loss_goes_down(fitted, name):
+    _, history = fitted(name)
+    losses = [point["loss"] for point in history]
+    assert len(losses) == LOG_POINTS
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
 
 
-def test_samples_have_the_shape_asked_for_and_are_finite(trained):
-    mels = sample(trained[0], LOWER)
-    assert mels.shape == (12, 1, N_MELS, FRAMES)
-    assert mels.dtype == torch.float32
-    assert torch.isfinite(mels).all()
+@pytest.mark.parametrize("name", LONG_FITS)
+def test_samples_are_finite_and_in_the_range_of_the_data(fitted, name):
+    mels = torch.cat(sample(fitted(name)[0], LOWER), dim=1)
+    assert mels.shape[0] == N_MELS and torch.isfinite(mels).all()
     assert mels.abs().max() < 8
 
 
-def test_samples_follow_their_emotion_and_differ(trained):
-    generator, _ = trained
+@pytest.mark.parametrize("name", LONG_FITS)
+def test_samples_follow_their_emotion_and_differ(fitted, name):
+    generator, _ = fitted(name)
     assert loudness_difference(sample(generator, LOWER)) < -1
     assert loudness_difference(sample(generator, UPPER)) > 1
-    assert len({mel.numpy().tobytes() for mel in sample(generator, LOWER)}) == 12
+    assert len(set(bytes_of(sample(generator, LOWER)))) == 12
 
 
-def test_samples_have_the_texture_of_the_data(trained):
-    mels = sample(trained[0], LOWER)
-    roughness = mels.diff(dim=3).std()
+def test_samples_of_the_gan_have_the_texture_of_the_data(fitted):
+    roughness = torch.cat([mel.diff(dim=1) for mel in sample(fitted("gan")[0], LOWER)], dim=1).std()
     assert 0.5 < float(roughness) / (0.3 * 2**0.5) < 2  # the data: white noise of deviation 0.3
 
 
-def test_an_autoencoder_gives_back_what_it_is_given():
-    model = autoencoder.train(CLIPS, IDENTITY, FRAMES, LONG_AUTOENCODER, "fp32", 0, "toy", ignore)
-    mels = IDENTITY(CLIPS.crops(torch.arange(len(CLIPS)), FRAMES, 0.5))
-    latents = autoencoder.encode(model, mels, CLIPS.labels, "fp32")
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_more_guidance_follows_the_emotion_more(fitted, name):
+    generator, _ = fitted(name)
+    differences = [loudness_difference(sample(generator, UPPER, guidance=guidance)) for guidance in (0.0, 0.5, 1.0)]
+    assert differences == sorted(differences)
+    assert differences[0] < 0.9 < differences[-1]
+
+
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_enhancement_gives_a_clip_an_emotion_if_it_is_strong_enough(fitted, name):
+    generator, _ = fitted(name)
+    mels = toy_mels(LOWER)
+
+    def difference(label, strength):
+        labels = torch.full((len(mels),), label)
+        config = EnhancementConfig(strength=strength, steps=6, guidance=1.0)
+        return loudness_difference(generator.enhance(mels, labels, embeddings_of(labels), config, make_rng(0)))
+
+    assert difference(UPPER, 1.0) > 1 and difference(LOWER, 1.0) < -1
+    assert difference(UPPER, 0.1) < -1
+
+
+def test_an_autoencoder_of_images_gives_back_what_it_is_given():
+    model = image_autoencoder.train(CLIPS, NORMALISER, FRAMES, LONG_IMAGE_AUTOENCODER, "fp32", 0, "toy", ignore)
+    mels = NORMALISER(CLIPS.crops(torch.arange(len(CLIPS)), FRAMES, 0.5))
+    latents = image_autoencoder.encode(model, mels, CLIPS.labels, "fp32")
     assert latents.shape == (len(CLIPS), 4, N_MELS // 4, FRAMES // 4)
     with torch.no_grad():
         decoded, log_deviation = model.decode(latents, CLIPS.labels)

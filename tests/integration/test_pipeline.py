@@ -82,7 +82,8 @@ def test_an_augmentation_knob_reruns_the_augmented_arm_and_those_that_build_on_i
 
 
 def test_a_diffusion_knob_leaves_the_other_arms_alone(project):
-    change(project, {"generators": {"diffusion": {"sample": {"guidance": 4.0}}}})
+    before = params.load(project / "params.yaml")["generators"]["diffusion"]["sample"]["guidance"]
+    change(project, {"generators": {"diffusion": {"sample": {"guidance": before + 1}}}})
     assert repro(project) == {
         "sample@diffusion",
         "sample_quality@diffusion",
@@ -93,8 +94,16 @@ def test_a_diffusion_knob_leaves_the_other_arms_alone(project):
         "adapt",
         "card",
     }
-    change(project, {"generators": {"diffusion": {"sample": {"guidance": 3.0}}}})
+    change(project, {"generators": {"diffusion": {"sample": {"guidance": before}}}})
     assert repro(project) == {"compare", "adapt"}
+
+
+def test_a_knob_of_the_autoencoder_changes_nothing_of_a_generator_that_does_not_use_it(project):
+    before = params.load(project / "params.yaml")["autoencoder"]["updates"]
+    change(project, {"autoencoder": {"updates": before + 1}})
+    assert repro(project) == {"fit_autoencoder", "fit@diffusion"}  # which is the same, byte for byte
+    change(project, {"autoencoder": {"updates": before}})
+    assert repro(project) == set()
 
 
 def test_people_read_results_with_dvc(project):

@@ -16,9 +16,12 @@ from ser.core.fold import Run
 from ser.core.optim import ignore
 from ser.data import mel_store, splits, synthetic
 from ser.data.clips import Normaliser
-from ser.data.dataset import Dataset, load_dataset
-from ser.generators.denoiser import DenoiserConfig
-from ser.generators.diffusion import Diffusion
+from ser.data.dataset import load_dataset
+from ser.generators import autoencoder
+from ser.generators.autoencoder import AutoencoderConfig
+from ser.generators.base import TrainingPart
+from ser.generators.flow import FlowConfig
+from ser.generators.latent_diffusion import LatentDiffusion
 from ser.models import baseline
 from ser.models.classifier import ClassifierConfig, build_classifier, evaluate
 from ser.training import loop
@@ -60,10 +63,25 @@ PARAMS = {
     },
     "arms": {"diffusion": {"share": 0.3}},
 }
-DIFFUSION = DenoiserConfig(
+AUTOENCODER = AutoencoderConfig(
     frames=16,
-    patch=4,
-    channels=[8, 32],
+    channels=[8, 8, 8],
+    latents=4,
+    stretch=0.1,
+    updates=50,
+    batch=2,
+    learning_rate=0.001,
+    ema=0.9,
+    kl=0.001,
+    precision="fp32",
+)
+DIFFUSION = FlowConfig(
+    frames=16,
+    width=8,
+    layers=1,
+    heads=1,
+    copies=2,
+    stretch=0.1,
     updates=50,
     batch=2,
     learning_rate=0.001,
@@ -322,14 +340,16 @@ def results_of_first_fold(dataset):
 
     As bytes; the predictions are named after the clips that they are for.
     """
-    first = Dataset(dataset.class_names, dataset.emotion_of, dataset.folds[:1])
+    first = replace(dataset, folds=dataset.folds[:1])
     fold = first.folds[0]
     synthesise([fold])
     run("baseline", first)
     run("diffusion", first)
     clips = first.clips(fold.train, "cpu")
     embeddings = baseline.embeddings(baseline.load(fold, CLASSIFIER, 3, "cpu"), clips, CLASSIFIER, "fp32")
-    generator = Diffusion.fit(clips, clips.normaliser(), embeddings, DIFFUSION, 0, ignore)
+    encoder = autoencoder.fit(clips, AUTOENCODER, 0, ignore)
+    part = TrainingPart(clips, clips.normaliser(), first.factors(fold.train), embeddings, encoder)
+    generator = LatentDiffusion.fit(part, DIFFUSION, 0, ignore)
     results = {"embeddings": embeddings, "centroids": baseline.centroids(embeddings, clips.labels, 3)}
     results |= {f"generator/{name}": tensor for name, tensor in generator.state_dict().items()}
     for arm in ("baseline", "diffusion"):
@@ -358,7 +378,8 @@ def test_a_marker_in_clips_that_are_not_trained_on_changes_their_predictions_and
 
 def test_a_marker_in_training_clips_changes_everything(dataset, mels):
     changed = change_by_marker(dataset, mels, dataset.folds[0].train[:1])
-    weights = {"baseline/head.weight", "diffusion/head.weight", "generator/denoiser.condition.weight"}
+    weights = {"baseline/head.weight", "diffusion/head.weight", "generator/flow.tokens_in.weight"}
+    weights |= {"generator/autoencoder.encoder.0.weight", "generator/token_mean"}
     assert changed >= STATISTICS | weights | {"embeddings", "centroids"}
 
 

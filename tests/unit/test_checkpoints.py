@@ -118,3 +118,14 @@ def test_an_unknown_fold(model):
 def test_facts_without_folds(model):
     model.with_suffix(".json").write_text("{}")
     refused(model)
+
+
+def test_a_submodule_has_the_names_without_the_prefix():
+    state = {
+        "autoencoder.encoder.0.weight": torch.ones(1),
+        "autoencoder2.weight": torch.ones(2),
+        "flow.x": torch.ones(3),
+    }
+    assert list(checkpoints.submodule(state, "autoencoder.")) == ["encoder.0.weight"]
+    assert checkpoints.submodule(state, "autoencoder.")["encoder.0.weight"] is state["autoencoder.encoder.0.weight"]
+    assert checkpoints.submodule(state, "none.") == {}

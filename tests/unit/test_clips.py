@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from ser.data import mel_store
-from ser.data.clips import Clips, Normaliser, clips_from_mels, load_clips
+from ser.data.clips import Clips, Normaliser, clips_from_mels, load_clips, trimmed
 from tests.helpers.constants import EMOTIONS
 
 LENGTHS = [7, 1, 12, 5, 20]
@@ -168,10 +168,83 @@ def test_a_subset_has_the_clips_of_the_numbers_in_their_order(clips):
     assert torch.equal(subset.crops(torch.arange(2), SIZE, 0.2), clips.crops(torch.tensor([4, 0]), SIZE, 0.2))
 
 
-def test_mels_become_one_clip_each():
-    mels = torch.arange(-24, 0).reshape(2, 3, 4).float()
-    clips = clips_from_mels(mels, torch.tensor([1, 0]))
+def test_mels_of_any_length_become_one_clip_each(spectra):
+    mels = [torch.from_numpy(spectrum).float() for spectrum in spectra]
+    clips = clips_from_mels(mels, torch.tensor([1, 0, 2, 2, 1]))
     assert clips.frames.dtype == torch.float16
-    assert clips.length.tolist() == [4, 4]
-    assert clips.labels.tolist() == [1, 0]
-    assert torch.equal(clips.crops(torch.arange(2), 4, 0.5)[:, 0], mels)
+    assert clips.length.tolist() == LENGTHS
+    assert clips.start.tolist() == [0, *np.cumsum(LENGTHS)[:-1]]
+    assert clips.labels.tolist() == [1, 0, 2, 2, 1]
+    np.testing.assert_array_equal(clips.frames, np.concatenate(spectra, axis=1).T)
+    for number, (mel, length) in enumerate(zip(mels, LENGTHS)):
+        assert torch.equal(clips.crops(torch.tensor([number]), length, 0.5)[0, 0], mel)
+
+
+@pytest.mark.parametrize("size", [1, 5, 8, 30])
+def test_left_aligned_clips_begin_at_their_first_frame_and_end_in_silence(clips, spectra, size):
+    clip_index = torch.tensor([4, 1, 1, 0])
+    mels = clips.left_aligned(clip_index, size)
+    assert mels.dtype == torch.float32
+    expected = np.full((4, 3, size), -80, np.float32)
+    for row, number in zip(expected, clip_index):
+        part = spectra[number][:, :size]
+        row[:, : part.shape[1]] = part
+    np.testing.assert_array_equal(mels, expected)
+
+
+@pytest.mark.parametrize(
+    ("longest", "count"), [(1, [7, 1, 12, 5, 20]), (5, [2, 1, 3, 1, 4]), (7, [1, 1, 2, 1, 3]), (20, [1] * 5)]
+)
+def test_pieces_are_few_of_about_the_same_length_and_together_are_the_clips(clips, spectra, longest, count):
+    clip_index, pieces = clips.pieces(longest)
+    assert clip_index.tolist() == np.repeat(np.arange(5), count).tolist()
+    assert all(piece.dtype == torch.float32 and piece.shape[1] <= longest for piece in pieces)
+    for number, spectrum in enumerate(spectra):
+        own = [piece for piece, clip in zip(pieces, clip_index, strict=True) if clip == number]
+        lengths = [piece.shape[1] for piece in own]
+        assert max(lengths) - min(lengths) <= 1
+        np.testing.assert_array_equal(torch.cat(own, dim=1), spectrum)
+
+
+def naive_trimmed(mel, trim_db):
+    mel = np.maximum(mel - mel.max(), -80)
+    level = [10 * np.log10(sum(10 ** (value / 10) for value in frame)) for frame in mel.T]
+    first, last = 0, len(level) - 1
+    while level[first] < max(level) - trim_db:
+        first += 1
+    while level[last] < max(level) - trim_db:
+        last -= 1
+    return mel[:, first : last + 1]
+
+
+@pytest.mark.parametrize("trim_db", [3.0, 10.0, 30.0, 200.0])
+def test_quiet_ends_are_cut_and_the_peak_is_at_0_db(trim_db):
+    rng = np.random.default_rng(0)
+    loudness = np.concatenate([np.linspace(-70, -20, 12), [-60] * 4, np.linspace(-25, -75, 9)])
+    mel = (loudness + rng.normal(0, 2, (5, len(loudness)))).astype(np.float32)
+    result = trimmed(torch.from_numpy(mel), trim_db)
+    np.testing.assert_array_equal(result, naive_trimmed(mel, trim_db))
+    assert result.max() == 0 and result.min() >= -80
+    assert result.shape[1] == len(loudness) or trim_db < 200
+    if trim_db == 30:
+        assert (result.mean(0) < -35).any()  # a pause stays
+
+
+def test_without_trimming_the_peak_is_moved_to_0_db_all_the_same():
+    mel = torch.tensor([[-79.0, -30.0, -12.0, -80.0]])
+    assert trimmed(mel, None).tolist() == [[-67, -18, 0, -68]]
+    assert trimmed(mel - 1, None).tolist() == [[-67, -18, 0, -68]]
+
+
+def test_a_frame_may_be_loud_in_one_band_or_in_many():
+    """Loudness is the power over all bands: four bands at -6 dB are as loud as one at 0 dB."""
+    quiet_in_many, loud_in_one = torch.full((4, 1), -6.1), torch.tensor([[0.0], [-80], [-80], [-80]])
+    mel = torch.cat([quiet_in_many, loud_in_one], dim=1)
+    assert trimmed(mel, 0.2).shape[1] == 2
+    assert trimmed(mel, 0.01).shape[1] == 1
+
+
+def test_the_silence_of_a_normaliser_is_that_of_the_mel_store(clips):
+    normaliser = clips.normaliser()
+    assert torch.equal(normaliser.silence(), normaliser(torch.full((3, 7), -80.0))[:, :1])
+    assert torch.equal(normaliser.to_db(normaliser.silence()), torch.full((3, 1), -80.0))

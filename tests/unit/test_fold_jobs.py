@@ -23,8 +23,8 @@ CODE = {
     "stages/fit.py": "from ser.core import stage\nfrom ser.training import loop",
     "ser/core/stage.py": "",
     "ser/training/loop.py": "import torch",
-    "ser/generators/diffusion.py": "def fit():\n    from ser.generators import denoiser",
-    "ser/generators/denoiser.py": "",
+    "ser/generators/diffusion.py": "def fit():\n    from ser.generators import flow",
+    "ser/generators/flow.py": "",
     "ser/generators/vae.py": "",
     "ser/reporting/figures.py": "import matplotlib",
 }
@@ -204,7 +204,7 @@ def append(path, text="# changed"):
         lambda: append("ser/training/loop.py"),
         lambda: append("ser/training/loop.py", "from ser.generators import vae"),
         lambda: append("ser/generators/diffusion.py"),
-        lambda: append("ser/generators/denoiser.py"),
+        lambda: append("ser/generators/flow.py"),
         lambda: append("requirements.txt"),
     ],
     ids=[

@@ -1,4 +1,4 @@
-"""What every generator must do, and the parts that several share."""
+"""What every generator must do."""
 
 import pytest
 import torch
@@ -8,23 +8,48 @@ from ser.core.optim import LOG_POINTS
 from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.data.clips import Normaliser
-from ser.generators import autoencoder, base
-from tests.helpers.toy_generators import FITS, FRAMES, LOWER, N_MELS, UPPER, fit, sample
+from ser.generators import base
+from ser.generators.base import EnhancementConfig
+from tests.helpers.toy_generators import (
+    CLIPS,
+    EMBEDDINGS,
+    FITS,
+    FRAMES,
+    LOWER,
+    N_MELS,
+    UPPER,
+    bytes_of,
+    embeddings_of,
+    fit,
+    loudness_difference,
+    part,
+    sample,
+    toy_mels,
+)
+
+KNOWN = ["diffusion", "gan", "latent_diffusion", "unet_diffusion", "vae"]
+IMAGES = ["gan", "unet_diffusion"]  # their mels have a fixed length, and sides that divide
+ENHANCING = [name for name in KNOWN if base.get(name).enhance is not base.Generator.enhance]
+ENHANCEMENT = EnhancementConfig(strength=0.5, steps=4, guidance=2.0)
 
 
-@pytest.fixture(scope="module", params=base.known())
+@pytest.fixture(scope="module", params=KNOWN)
 def fitted(request):
     """A generator after a fit of a few updates, and what it logged."""
     history = []
     return fit(request.param, log=history.append), history
 
 
-def test_the_study_has_four_generators():
-    assert base.known() == ["diffusion", "gan", "latent_diffusion", "vae"]
-    assert FITS.keys() == set(base.known())
+def name_of(generator):
+    return type(generator).__module__.rpartition(".")[2]
 
 
-@pytest.mark.parametrize("name", base.known())
+def test_the_generators_are_the_modules_that_are_not_shared():
+    assert base.known() == KNOWN
+    assert FITS.keys() == set(KNOWN)
+
+
+@pytest.mark.parametrize("name", KNOWN)
 def test_every_generator_keeps_the_contract(name):
     generator_class = base.get(name)
     assert issubclass(generator_class, base.Generator)
@@ -39,8 +64,8 @@ def test_every_generator_keeps_the_contract(name):
     "name, hint",
     [
         ("difusion", "did you mean `diffusion`?"),
-        ("denoiser", "known are diffusion, gan, latent_diffusion, vae"),  # a module that is no generator
-        ("flow", "known are diffusion, gan, latent_diffusion, vae"),
+        ("sequences", f"known are {', '.join(KNOWN)}"),  # a module that is no generator
+        ("score", f"known are {', '.join(KNOWN)}"),
     ],
 )
 def test_an_unknown_generator_is_refused_with_what_is_known(name, hint):
@@ -50,73 +75,133 @@ def test_an_unknown_generator_is_refused_with_what_is_known(name, hint):
 
 
 def test_losses_are_logged(fitted):
-    _, history = fitted
-    assert len(history) == LOG_POINTS
+    generator, history = fitted
+    assert len(history) == (1 if name_of(generator) == "vae" else LOG_POINTS)  # the VAE encodes in one batch
     assert all(torch.isfinite(torch.tensor(point["loss"])) for point in history)
 
 
-def test_samples_have_the_shape_asked_for_and_are_finite(fitted):
-    mels = sample(fitted[0], LOWER)
-    assert mels.shape == (12, 1, N_MELS, FRAMES)
-    assert mels.dtype == torch.float32
-    assert torch.isfinite(mels).all()
-    assert len({mel.numpy().tobytes() for mel in mels}) == 12
+def test_samples_are_finite_mels_no_longer_than_asked_for(fitted):
+    generator, _ = fitted
+    mels = sample(generator, LOWER)
+    assert len(mels) == 12
+    for mel in mels:
+        assert mel.dtype == torch.float32 and mel.device.type == "cpu"
+        assert mel.shape[0] == N_MELS and 0 < mel.shape[1] <= generator.config.frames
+        assert torch.isfinite(mel).all()
+    lengths = {mel.shape[1] for mel in mels}
+    assert lengths == {FRAMES} if name_of(generator) in IMAGES else len(lengths) > 3
+    assert len(set(bytes_of(mels))) == 12
 
 
 def test_the_seed_determines_the_samples(fitted):
     generator, _ = fitted
-    assert torch.equal(sample(generator, UPPER), sample(generator, UPPER))
-    assert not torch.equal(sample(generator, UPPER), sample(generator, UPPER, seed=1))
+    assert bytes_of(sample(generator, UPPER)) == bytes_of(sample(generator, UPPER))
+    assert bytes_of(sample(generator, UPPER)) != bytes_of(sample(generator, UPPER, seed=1))
 
 
 def test_a_restored_generator_samples_the_same_bytes(fitted):
     generator, _ = fitted
     state = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
     restored = type(generator).restore(state, generator.config)
-    assert restored is not generator
+    assert restored is not generator and not restored.training
     restored_state = restored.state_dict()
     assert restored_state.keys() == state.keys()
     assert all(torch.equal(restored_state[name], state[name]) for name in state)
     for label in (LOWER, UPPER):
-        assert sample(restored, label).numpy().tobytes() == sample(generator, label).numpy().tobytes()
+        assert bytes_of(sample(restored, label)) == bytes_of(sample(generator, label))
 
 
 def test_the_seed_determines_the_fit(fitted):
     generator, _ = fitted
-    name = type(generator).__module__.rpartition(".")[2]
+    name = name_of(generator)
     first, again, other = generator.state_dict(), fit(name).state_dict(), fit(name, seed=1).state_dict()
     assert first.keys() == again.keys()
     assert all(torch.equal(first[key], again[key]) for key in first)
-    assert not all(torch.equal(first[key], other[key]) for key in first)
+    # The VAE draws nothing: its autoencoder is fitted already.
+    assert all(torch.equal(first[key], other[key]) for key in first) == (name == "vae")
 
 
-@pytest.mark.parametrize("name", base.known())
+@pytest.mark.parametrize("name", IMAGES)
 def test_mels_that_do_not_divide_are_refused(name):
     with pytest.raises(InputError, match="^params.yaml: key `mels.n_mels` is 10; the .* a multiple of 4"):
-        fit(name, normaliser=Normaliser.blank(10))
+        fit(name, part(normaliser=Normaliser.blank(10)))
 
 
-def test_a_vae_gives_back_training_clips_and_draws_new_ones(monkeypatch):
-    generator = fit("vae")
-    monkeypatch.setattr(autoencoder, "decode_sample", lambda model, latents, *_: latents)
-    own = generator.latents[generator.labels == LOWER].float()
-
-    def kept(spread):
-        """The weight of the nearest training clip in the samples' distances from the mean."""
-        latents = sample(generator, LOWER, spread=spread) - own.mean(0)
-        clips = own - own.mean(0)
-        return (latents.flatten(1) @ clips.flatten(1).T / clips.flatten(1).square().sum(1)).max(1).values.mean()
-
-    assert float(kept(0.0)) == pytest.approx(1, abs=0.01)
-    assert kept(0.0) > kept(0.6) > kept(1.0)
+@pytest.mark.parametrize("name", KNOWN)
+def test_bf16_is_deterministic_too(name):
+    first, again = (fit(name, precision="bf16") for _ in range(2))
+    assert bytes_of(sample(first)) == bytes_of(sample(again))
+    assert all(torch.isfinite(mel).all() for mel in sample(first))
 
 
-def test_the_prior_has_the_mean_and_the_covariance_of_an_emotion():
-    rng = make_rng(0)
-    latents = torch.randn(300, 3, generator=rng) @ torch.tensor([[2.0, 1, 0], [0, 1, 0], [0, 0, 0.5]]) + 3
-    labels = torch.arange(300) % 3
-    wanted = torch.tensor([2]).expand(20_000)
-    drawn = autoencoder.sample_prior(latents, labels, wanted, rng)
-    own = latents[labels == 2]
-    torch.testing.assert_close(drawn.mean(0), own.mean(0), atol=0.1, rtol=0)
-    torch.testing.assert_close(drawn.T.cov(), own.T.cov(correction=0), atol=0.2, rtol=0)
+@pytest.mark.parametrize("name", ["diffusion", "latent_diffusion", "vae"])
+def test_generators_of_sequences_need_no_embeddings(name):
+    with_embeddings, without = (fit(name, part(embeddings=embeddings)) for embeddings in (EMBEDDINGS, None))
+    assert bytes_of(sample(with_embeddings)) == bytes_of(sample(without))
+
+
+@pytest.mark.parametrize("name", ["diffusion", "latent_diffusion", "vae"])
+def test_the_first_speaker_of_a_fold_may_have_one_clip(name):
+    """Partners, speakers and lengths are drawn from what there is."""
+    index = torch.tensor([0, 1, 3, 5])  # of the lower kind there is a single clip
+    few = part(clips=CLIPS.subset(index), factors=part().factors[index], embeddings=embeddings_of(CLIPS.labels[index]))
+    assert len(sample(fit(name, few, batch=2) if name != "vae" else fit(name, few), LOWER)) == 12
+
+
+def enhanced(generator, mels, label, seed=0, **change):
+    labels = None if label is None else torch.full((len(mels),), label)
+    embeddings = None if label is None else embeddings_of(labels)
+    config = ENHANCEMENT.model_copy(update=change)
+    return generator.enhance(mels, labels, embeddings, config, make_rng(seed))
+
+
+def test_generators_that_are_no_diffusion_models_do_not_enhance():
+    assert ENHANCING == ["diffusion", "latent_diffusion", "unet_diffusion"]
+    with pytest.raises(NotImplementedError):
+        enhanced(fit("vae"), toy_mels(LOWER), LOWER)
+
+
+@pytest.fixture(scope="module", params=ENHANCING)
+def enhancing(request):
+    """A generator that has seen enough to know that there are emotions, and mels to enhance."""
+    longest = FRAMES if request.param in IMAGES else 24
+    return fit(request.param, updates=2 * LOG_POINTS), [mel[:, : longest - 1] for mel in toy_mels(LOWER)]
+
+
+def test_enhanced_mels_have_the_lengths_of_the_mels(enhancing):
+    generator, mels = enhancing
+    result = enhanced(generator, mels, UPPER)
+    assert [mel.shape for mel in result] == [mel.shape for mel in mels]
+    assert all(mel.dtype == torch.float32 and torch.isfinite(mel).all() for mel in result)
+
+
+def test_enhanced_mels_have_the_order_of_the_mels(enhancing):
+    generator, lower = enhancing
+    upper = [mel[:, : lower[0].shape[1]] for mel in toy_mels(UPPER)]
+    mels = [mel for pair in zip(lower, upper, strict=True) for mel in pair]
+    for number, mel in enumerate(enhanced(generator, mels, None, strength=0.05)):
+        assert mel.shape == mels[number].shape
+        assert (loudness_difference([mel]) > 0) == (number % 2 == UPPER)
+
+
+def test_enhancement_is_determined_by_the_rng(enhancing):
+    generator, mels = enhancing
+    assert bytes_of(enhanced(generator, mels, UPPER)) == bytes_of(enhanced(generator, mels, UPPER))
+    assert bytes_of(enhanced(generator, mels, UPPER)) != bytes_of(enhanced(generator, mels, UPPER, seed=1))
+
+
+def test_the_emotion_of_enhancement_matters_and_so_does_its_absence(enhancing):
+    generator, mels = enhancing
+    upper, lower, none = (bytes_of(enhanced(generator, mels, label)) for label in (UPPER, LOWER, None))
+    assert len({*map(tuple, (upper, lower, none))}) == 3
+    assert bytes_of(enhanced(generator, mels, None, guidance=5.0)) == none
+
+
+def test_enhancement_keeps_the_more_of_a_clip_the_weaker_it_is(enhancing):
+    generator, mels = enhancing
+    changes = []
+    for strength in (0.05, 0.4, 0.9):
+        result = enhanced(generator, mels, LOWER, strength=strength, steps=8)
+        changes.append(sum(float((mel - own).abs().mean()) for mel, own in zip(result, mels)))
+    assert changes == sorted(changes)
+    assert changes[0] < 0.8 * changes[-1]  # the toy autoencoder loses much of the noise in the mels

@@ -9,9 +9,16 @@ import pytest
 from dvc.repo import Repo
 
 from ser.core import params, sources
+from ser.generators import base
 from ser.models.classifier import ClassifierConfig
 from tests.helpers.project import ROOT
 
+# Those that a stage may be run for, in the study or in a replication.
+GENERATORS = {
+    "fit": base.known(),
+    "sample": base.known(),
+    "enhance": [name for name in base.known() if base.get(name).enhance is not base.Generator.enhance],
+}
 with Repo(ROOT) as repo:
     STAGES = {stage.addressing: stage for stage in repo.index.stages}
 
@@ -22,9 +29,9 @@ def at_the_root(monkeypatch):
 
 
 def script(name):
-    """The module of a stage, and its argument."""
+    """The module of a stage, and its argument: the item of a matrix, or the one that its command always has."""
     stage, _, item = name.partition("@")
-    return f"stages.{stage}", item
+    return f"stages.{stage}", item or ("autoencoder" if stage == "fit_autoencoder" else "")
 
 
 def deps(name):
@@ -98,9 +105,11 @@ def test_code_deps_are_complete(name):
 
 @pytest.mark.parametrize("stage", sorted({name.partition("@")[0] for name in STAGES}))
 def test_no_code_dep_is_needless(stage):
-    """What one member of a matrix does not use, another does."""
+    """What one member of a matrix does not use, another does, or would with a generator that replications use."""
     members = [name for name in STAGES if name.partition("@")[0] == stage]
-    used = set().union(*map(code, members)) | {path.with_suffix(".sha256") for path in Path("ser/corpora").glob("*.py")}
+    possible = {*members, *(f"{stage}@{name}" for name in GENERATORS.get(stage, []))}
+    used = set().union(*map(code, possible))
+    used |= {path.with_suffix(".sha256") for path in Path("ser/corpora").glob("*.py")}
     for name in members:
         assert not {str(dep) for dep in deps(name)[0] if not any(path.is_relative_to(dep) for path in used)}
 
@@ -122,4 +131,4 @@ def test_every_stage_is_described_and_runs_the_script_of_its_name(name):
 
 
 def test_the_graph_stays_readable():
-    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 450
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 470

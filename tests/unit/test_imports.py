@@ -40,7 +40,7 @@ def test_stages_without_networks_start_without_their_libraries(stage):
     assert loaded([f"stages.{stage}"], ["torch", "librosa", "numba", "sklearn", "diffusers"]) == []
 
 
-LAYERS = ["core", "data", "audio", "corpora", "models", "generators", "training", "evaluation", "reporting"]
+LAYERS = ["core", "data", "audio", "corpora", "models", "training", "generators", "evaluation", "reporting"]
 
 
 def imports(path):

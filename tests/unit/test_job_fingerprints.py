@@ -10,6 +10,7 @@ from ser.core import params, sources
 from ser.training.arms import TrainRealArm, TrainSyntheticArm
 from stages.enhance import Enhance
 from stages.fit import FitGenerator
+from stages.fit_autoencoder import FitAutoencoder
 from stages.sample import SampleGenerator
 from stages.sample_quality import SampleQuality
 from tests.helpers.project import ROOT
@@ -17,6 +18,7 @@ from tests.helpers.project import ROOT
 JOBS = {
     "train": lambda: TrainRealArm("augmented"),
     "train_synthetic": lambda: TrainSyntheticArm("vae"),
+    "fit_autoencoder": lambda: FitAutoencoder("autoencoder"),
     "fit": lambda: FitGenerator("vae"),
     "sample": lambda: SampleGenerator("vae"),
     "sample_quality": lambda: SampleQuality("vae"),
@@ -38,14 +40,19 @@ def test_a_file_matters_to_the_jobs_that_use_it():
         "ser/core/fold_jobs.py": ALL,
         "ser/data/clips.py": ALL,
         "ser/training/loop.py": {"train", "train_synthetic", "sample_quality"},
-        "ser/training/augmentation.py": {"train", "train_synthetic", "sample_quality"},
-        "ser/models/backbones/cnn_statistics.py": ALL - {"fit"},
+        "ser/training/augmentation.py": ALL,  # the autoencoder, which all generators import, stretches its crops
+        "ser/models/backbones/cnn_statistics.py": ALL - {"fit_autoencoder", "fit"},
         "ser/models/backbones/resnet50.py": set(),
         "ser/generators/vae.py": {"fit", "sample"},
-        "ser/generators/autoencoder.py": {"fit", "sample"},
+        "ser/generators/autoencoder.py": {"fit_autoencoder", "fit", "sample", "enhance"},
+        "ser/generators/sequences.py": {"fit", "sample", "enhance"},
+        "ser/generators/flow.py": {"enhance"},
         "ser/generators/diffusion.py": {"enhance"},
+        "ser/generators/image_autoencoder.py": set(),
+        "ser/generators/unet.py": set(),
         "ser/generators/gan.py": set(),
         "stages/fit.py": {"fit"},
+        "stages/fit_autoencoder.py": {"fit_autoencoder"},
         "stages/compare.py": set(),
         "ser/reporting/figures.py": {"sample_quality"},  # which draws a figure of its own
         "ser/reporting/model_card.py": set(),
@@ -56,6 +63,7 @@ def test_a_file_matters_to_the_jobs_that_use_it():
         "data/embeddings.safetensors": {"fit", "sample", "enhance"},
         "data/synthetic/vae/index.csv": {"train_synthetic", "sample_quality"},
         "models/arms/baseline.safetensors": {"sample", "sample_quality", "enhance"},
+        "models/autoencoder.safetensors": {"fit"},
         "models/generators/vae.safetensors": {"sample"},
         "models/generators/diffusion.safetensors": {"enhance"},
     }
@@ -99,13 +107,15 @@ def test_finished_folds_of_a_training_outlive_the_edit_of_a_plot(fingerprints):
     [
         ("seed", 1, ALL),
         ("training.epochs", 3, {"train", "train_synthetic"}),
-        ("classifier.arch", "cnn", ALL - {"fit"}),
+        ("classifier.arch", "cnn", ALL - {"fit_autoencoder", "fit"}),
         ("augmentation.augmented.vtlp", 0.3, {"train", "train_synthetic"}),
         ("augmentation.masked.shift", 0.3, set()),
         ("arms.vae.share", 0.5, {"train_synthetic"}),
         ("arms.gan.share", 0.5, set()),
         ("generators.vae.fit.frames", 64, {"fit", "sample"}),
-        ("generators.vae.sample.spread", 0.5, {"sample"}),
+        ("generators.vae.sample.nearest", 0.5, {"sample"}),
+        ("audio.trim_db", 20.0, {"sample"}),
+        ("autoencoder.latents", 16, {"fit_autoencoder"}),
         ("generators.gan.sample.count", 5, set()),
         ("sample_quality.training.epochs", 3, {"sample_quality"}),
         ("study.resamples", 10, set()),

@@ -48,6 +48,7 @@ def test_a_seed_depends_on_the_numbers_of_the_fold_alone():
         (derive_seed(5, Stream.ENHANCE, fold(1, 2)), (5, 1, 2, 9)),
         (derive_seed(5, Stream.EXPORT_WEIGHTS), (5, 10)),
         (derive_seed(5, Stream.EXPORT_TRAINING), (5, 11)),
+        (derive_seed(5, Stream.AUTOENCODER, fold(1, 2)), (5, 1, 2, 12)),
     ],
 )
 def test_seeds_stay_those_of_the_committed_results(seed, entropy):

@@ -15,14 +15,14 @@ from ser.core.fold import Run
 from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.data import mel_store, synthetic
-from ser.data.clips import Normaliser
+from ser.data.clips import Normaliser, clips_from_mels, trimmed
 from ser.generators import base
 from ser.models.classifier import ClassifierConfig, build_classifier
 from stages import sample
 from tests.helpers.constants import EMOTIONS
 
 CLASSIFIER = {"arch": "mlp", "pretrained": "none", "frames": 16, "resize": None, "dropout": 0.0}
-COUNT = 12
+COUNT, TRIM_DB = 12, 30.0
 
 
 class FakeFitConfig(Config):
@@ -35,14 +35,17 @@ class FakeSampleConfig(Config):
 
 
 class FakeGenerator(base.Generator):
-    """Noise that is loud in the two bands that are loud in an emotion of `toy`: the one asked for or the next."""
+    """Noise that is loud in the two bands that are loud in an emotion of `toy`: the one asked for or the next.
+
+    It is 14 to 18 frames long and begins and ends with two frames of silence.
+    """
 
     FitConfig = FakeFitConfig
     SampleConfig = FakeSampleConfig
 
     @classmethod
-    def fit(cls, clips, normaliser, embeddings, config, seed, log):
-        return cls(config, normaliser)
+    def fit(cls, part, config, seed, log):
+        return cls(config, part.normaliser)
 
     @classmethod
     def restore(cls, state, config):
@@ -53,9 +56,12 @@ class FakeGenerator(base.Generator):
     def sample(self, label, embeddings, config, rng):
         wrong = torch.rand(config.count, generator=rng) >= config.correct
         bands = 2 * ((label + wrong) % len(EMOTIONS))
-        mels = 0.2 * torch.randn(config.count, 1, self.normaliser.n_mels, 16, generator=rng) - 0.5
-        for mel, band in zip(mels, bands):
-            mel[:, band : band + 2] += 1.5
+        mels = []
+        for number, band in enumerate(bands.tolist()):
+            mel = 0.2 * torch.randn(self.normaliser.n_mels, 14 + number % 5, generator=rng) - 0.5
+            mel[band : band + 2] += 1.5
+            mel[:, [0, 1, -2, -1]] = self.normaliser.silence()
+            mels.append(mel)
         return mels
 
 
@@ -68,7 +74,7 @@ def trained():
     rng = make_rng(0)
     labels = torch.arange(len(EMOTIONS)).repeat_interleave(20)
     for _ in range(30):
-        mels = torch.cat([generator.sample(label, None, config, rng) for label in range(len(EMOTIONS))])
+        mels = torch.cat([crops(generator.sample(label, None, config, rng)) for label in range(len(EMOTIONS))])
         optimiser.zero_grad()
         F.cross_entropy(model(mels), labels).backward()
         optimiser.step()
@@ -95,16 +101,23 @@ def save(folds, path, tensors_of):
     checkpoints.save(path, tensors, {"folds": {fold.name: {"train_digest": fold.train_digest} for fold in folds}})
 
 
+def crops(mels):
+    """What a classifier sees of synthetic mels: trimmed, their peak at 0 dB, in the middle of 16 frames."""
+    clips = clips_from_mels([trimmed(normaliser().to_db(mel), TRIM_DB) for mel in mels], torch.zeros(len(mels)))
+    return normaliser()(clips.crops(torch.arange(len(mels)), 16, 0.5))
+
+
 def normaliser():
     return Normaliser(torch.full((8,), -50.0), torch.full((8,), 12.0))
 
 
-def run(recognised, correct=0.5, seed=0):
+def run(recognised, correct=0.5, seed=0, trim_db=TRIM_DB):
     """The emotion that each synthetic clip of the stage was drawn for, and the one whose bands are loud in it."""
     generator = {"fit": {}, "sample": {"count": COUNT, "correct": correct}, "recognised": recognised}
     values = {
         "seed": seed,
         "emotions": EMOTIONS,
+        "audio": {"trim_db": trim_db},
         "split": {"protocol": "speaker"},
         "classifier": CLASSIFIER,
         "training": {"precision": "fp32"},
@@ -128,6 +141,17 @@ def test_clips_stay_as_drawn_and_the_baseline_is_not_asked(project):
     wanted, loud = run(recognised=False)
     assert len(wanted) == len(project.folds) * len(EMOTIONS) * COUNT
     assert 0.3 < sum(map(str.__eq__, wanted, loud)) / len(wanted) < 0.7
+
+
+@pytest.mark.parametrize(("trim_db", "silent"), [(TRIM_DB, 0), (None, 4)])
+def test_clips_are_trimmed_as_real_ones_and_their_peak_is_at_0_db(baseline, trim_db, silent):
+    run(recognised=False, trim_db=trim_db)
+    store = mel_store.read("data/synthetic/fake")
+    for clip, take in zip(store.index["clip"], store.index["clip"].str[-4:].astype(int), strict=True):
+        mel = store.clip(clip)
+        assert mel.shape[1] == 10 + take % 5 + silent
+        assert mel.max() == 0 and mel.min() >= -80
+        assert (mel.max(axis=0) < -20).sum() == silent
 
 
 def test_only_recognised_clips_are_kept_and_as_many_as_asked_for(project, baseline):

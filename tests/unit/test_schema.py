@@ -7,6 +7,7 @@ import pytest
 from ser import schema
 from ser.core import params
 from ser.core.errors import InputError
+from ser.generators import base
 from tests.helpers.project import ROOT
 
 
@@ -20,9 +21,10 @@ def test_the_committed_file_is_valid(values):
     schema.check(values)
 
 
-def test_every_arm_and_generator_with_settings_is_in_the_committed_study(values):
+def test_every_arm_and_generator_with_settings_is_in_the_committed_study_or_in_replications(values):
     assert set(values["study"]["arms"]) == set(values["augmentation"])
-    assert set(values["study"]["generators"]) == set(values["arms"]) == set(values["generators"])
+    assert set(values["study"]["generators"]) == set(values["arms"])
+    assert set(values["generators"]) == {*values["study"]["generators"], "unet_diffusion"} == set(base.known())
 
 
 def keys(value, *above):
@@ -66,7 +68,7 @@ def test_a_value_of_the_wrong_type_is_refused_wherever_it_stands(values):
 def test_a_missing_key_is_named_wherever_it_stood(values):
     for key in keys(values):
         knob = key in [("audio", "remove_mean"), ("split", "file")] or (key[0] == "augmentation" and len(key) == 3)
-        if knob:  # off where it is not named
+        if knob or key == ("generators", "unet_diffusion"):  # off where it is not named; not in the study
             continue
         message = refused(values, key, lambda section, name: section.pop(name))
         assert f"key `{'.'.join(key)}`" in message
@@ -97,10 +99,17 @@ def test_a_missing_key_is_named_wherever_it_stood(values):
         (("augmentation", "masked", "time_mask"), 1.5, "key `augmentation.masked.time_mask`: "),
         (("arms", "diffusion", "share"), 1.0, "key `arms.diffusion.share`: "),
         (
-            ("generators", "diffusion", "fit", "channels"),
+            ("generators", "unet_diffusion", "fit", "channels"),
             [64, 10],
-            "key `generators.diffusion.fit.channels.1`: ",
+            "key `generators.unet_diffusion.fit.channels.1`: ",
         ),
+        (("generators", "dream"), {}, "unknown key `generators.dream`, known are diffusion, gan, "),
+        (("generators", "difusion"), {}, "unknown key `generators.difusion`, did you mean `diffusion`?"),
+        (("generators", "diffusion", "fit", "heads"), 7, "key `generators.diffusion.fit.heads`: Value error, must "),
+        (("generators", "latent_diffusion", "fit", "frames"), 90, "Input should be a multiple of 4, found 90"),
+        (("generators", "vae", "sample", "farthest"), 0.1, "Value error, must not be less than `nearest`, found 0.1"),
+        (("autoencoder", "channels"), [64, 64], "key `autoencoder.channels`: List should have at least 3 items"),
+        (("enhancement", "strength"), 0.0, "key `enhancement.strength`: Input should be greater than 0"),
     ],
 )
 def test_what_cannot_be_is_refused(values, key, value, message):

@@ -1,4 +1,4 @@
-"""Denoising diffusion, conditioned on time, an emotion and its embedding: what the diffusion generators share.
+"""Denoising diffusion of images with a U-Net, conditioned on time, an emotion and its embedding.
 
 DDPM (Ho et al. 2020, arXiv 2006.11239) with the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672) and
 v-prediction (Salimans & Ho 2022, arXiv 2202.00512). Each noise level is weighted by the inverse of the error that
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,12 +25,13 @@ from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.core.stage import progress
 
-Sampler = Literal["ddpm", "ddim", "dpm_solver"]
+Sampler = Literal["ddpm", "dpm_solver"]
+Solver = Any  # a diffusers scheduler
 TRAIN_STEPS = 1000  # noise levels in training
 LABEL_SCALE = 4.0  # of the one-hot label, next to embeddings of variance 1 in every dimension
 
 
-class DenoiserConfig(Config):
+class UNetConfig(Config):
     frames: int = Field(gt=0)
     patch: int = Field(gt=0)
     channels: list[Annotated[int, Field(gt=0, multiple_of=8)]] = Field(min_length=1)
@@ -52,7 +53,7 @@ class DenoiserConfig(Config):
                 )
 
 
-class DiffusionSampleConfig(Config):
+class UNetSampleConfig(Config):
     count: int = Field(gt=0)
     sampler: Sampler
     steps: int = Field(gt=0, le=TRAIN_STEPS)
@@ -60,17 +61,10 @@ class DiffusionSampleConfig(Config):
     spread: float = Field(ge=0)
 
 
-class EnhancementConfig(Config):
-    strength: float = Field(gt=0, le=1)
-    sampler: Sampler
-    steps: int = Field(gt=0, le=TRAIN_STEPS)
-    guidance: float = Field(ge=0)
-
-
-class Denoiser(nn.Module):
+class ConditionalUNet(nn.Module):
     """A compact U-Net (diffusers' UNet2DModel) on `patch` x `patch` cells, attention at its coarsest level."""
 
-    def __init__(self, config: DenoiserConfig, width: int, depth: int) -> None:
+    def __init__(self, config: UNetConfig, width: int, depth: int) -> None:
         super().__init__()
         *fine, _ = channels = config.channels
         self.patch = config.patch
@@ -99,9 +93,9 @@ class Denoiser(nn.Module):
             return F.pixel_shuffle(self.unet(cells, time, embedded).sample, self.patch)
 
 
-def build(config: DenoiserConfig, width: int, depth: int = 1) -> Denoiser:
-    """A Denoiser of images with `depth` channels, given conditions of `width` numbers."""
-    return Denoiser(config, width, depth).to(memory_format=torch.channels_last)
+def build(config: UNetConfig, width: int, depth: int = 1) -> ConditionalUNet:
+    """A U-Net for images with `depth` channels, given conditions of `width` numbers."""
+    return ConditionalUNet(config, width, depth).to(memory_format=torch.channels_last)
 
 
 def sample_embeddings(embeddings: Tensor, count: int, spread: float, rng: torch.Generator) -> Tensor:
@@ -127,27 +121,24 @@ def noise_schedule() -> DDPMScheduler:
     )
 
 
-def make_solver(sampler: Sampler, steps: int) -> Any:
-    """The noise levels and the update rule of a way to sample, as a diffusers scheduler.
+def make_solver(sampler: Sampler, steps: int, start: float = 1.0) -> Solver:
+    """The update rule of a way to sample, as a diffusers scheduler that takes `steps` from the noise level `start`.
 
-    Ancestral DDPM, DDIM (Song et al. 2021, arXiv 2010.02502), or second-order DPM-Solver++ with steps even in log-SNR.
+    Ancestral DDPM, or second-order DPM-Solver++. Its noise levels are even in time, from `start`, a share of all
+    levels, down to the last but one. It takes fewer steps where there are fewer levels than that.
     """
-    schedulers: dict[Sampler, tuple[Any, dict[str, Any]]] = {
-        "ddpm": (DDPMScheduler, {"timestep_spacing": "trailing"}),
-        "ddim": (DDIMScheduler, {"timestep_spacing": "trailing"}),
-        "dpm_solver": (DPMSolverMultistepScheduler, {"use_lu_lambdas": True}),
-    }
-    scheduler, options = schedulers[sampler]
-    solver = scheduler.from_config(noise_schedule().config, **options)
-    solver.set_timesteps(steps)
+    scheduler = {"ddpm": DDPMScheduler, "dpm_solver": DPMSolverMultistepScheduler}[sampler]
+    solver = scheduler.from_config(noise_schedule().config)
+    levels = torch.linspace(start * TRAIN_STEPS - 1, -1, steps + 1)[:-1]
+    solver.set_timesteps(timesteps=levels.round().long().clamp(min=0).unique().flip(0).tolist())
     return solver
 
 
 def train(
-    model: Denoiser,  # on its device
+    model: ConditionalUNet,  # on its device
     images: Callable[[Tensor, torch.Generator], Tensor],  # from clip numbers [batch]: [batch, depth, height, width]
     conditions: Tensor,  # [clips, width], the condition of each clip
-    config: DenoiserConfig,
+    config: UNetConfig,
     seed: int,
     log: Log,
 ) -> dict[str, Tensor]:
@@ -160,7 +151,7 @@ def train(
     noising = noise_schedule()
     weight = 1 - 0.8 * torch.linspace(-1, 1, TRAIN_STEPS).square()  # close to the inverse of the error measured here
     mean_log = MeanLog(log, config.updates)
-    for _ in progress(range(config.updates), "denoiser", "update"):
+    for _ in progress(range(config.updates), "U-Net", "update"):
         clip_index = torch.randint(len(conditions), (config.batch,), generator=rng)
         clean = images(clip_index.to(device), rng)
         noise = torch.randn(clean.shape, generator=rng).to(device)
@@ -182,11 +173,10 @@ def train(
 
 
 def denoise(
-    model: Denoiser,
-    images: Tensor,  # [batch, depth, height, width], as noisy as the first of `times`
+    model: ConditionalUNet,
+    images: Tensor,  # [batch, depth, height, width], as noisy as the solver's first level
     condition: Tensor,  # [batch, width]
-    solver: Any,  # from `make_solver`
-    times: Tensor,  # those of the solver's timesteps that remain
+    solver: Solver,  # from `make_solver`
     guidance: float,  # 0 ignores the condition, 1 is the condition as trained
     precision: Precision,
     rng: torch.Generator,
@@ -194,7 +184,7 @@ def denoise(
     """Take the noise away step by step; return clean images."""
     device = images.device
     conditioned = torch.arange(2, device=device).repeat_interleave(len(condition)) == 0
-    for time in times:
+    for time in solver.timesteps:
         with autocast(device, precision):
             v = model(
                 images.repeat(2, 1, 1, 1), time.to(device).expand(len(conditioned)), condition.repeat(2, 1), conditioned

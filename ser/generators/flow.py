@@ -1,0 +1,193 @@
+"""Rectified flow over sequences of tokens with a transformer: what `diffusion` and `latent_diffusion` share.
+
+Clean tokens (time 0) and noise (time 1) are joined by straight lines, and the network predicts their direction (Liu et
+al. 2023, arXiv 2209.03003); times are drawn from a logit-normal distribution (Esser et al. 2024, arXiv 2403.03206). The
+network is a transformer whose blocks are scaled and shifted by time and conditions (adaLN-zero, Peebles & Xie 2023,
+arXiv 2212.09748). Conditions are dropped one by one, for classifier-free guidance (Ho & Salimans 2022, arXiv
+2207.12598), and paths are followed by Heun's method (Karras et al. 2022, arXiv 2206.00364).
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+from pydantic import Field, ValidationInfo, field_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ser.core.device import Precision, autocast
+from ser.core.optim import LOG_POINTS, Log, MeanLog, warmup_cosine
+from ser.core.params import Config
+from ser.core.rng import make_rng
+from ser.core.stage import progress
+from ser.generators import conditions
+from ser.generators.sequences import Sequences
+
+
+class FlowConfig(Config):
+    frames: int = Field(gt=0, multiple_of=4)
+    width: int = Field(gt=0, multiple_of=8)
+    layers: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    copies: int = Field(gt=0)
+    stretch: float = Field(ge=0, lt=1)
+    updates: int = Field(ge=LOG_POINTS)
+    batch: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    ema: float = Field(ge=0, lt=1)
+    unconditional: float = Field(ge=0, lt=1)
+    precision: Precision
+
+    @field_validator("heads")
+    @classmethod
+    def _equal_heads(cls, heads: int, info: ValidationInfo) -> int:
+        if info.data.get("width", heads) % heads:
+            raise ValueError("must divide `width`")
+        return heads
+
+
+class FlowSampleConfig(Config):
+    count: int = Field(gt=0)
+    steps: int = Field(gt=0)
+    guidance: float = Field(ge=0)
+
+
+class Attention(nn.Module):
+    """Self-attention and a hidden layer, each after a normalisation whose scale, offset and gate follow a vector."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
+        self.attention_in, self.attention_out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.hidden = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+        )
+        self.modulation = _zero(nn.Linear(width, 6 * width))
+
+    def forward(self, tokens: Tensor, vector: Tensor, inside: Tensor) -> Tensor:
+        batch, length, width = tokens.shape
+        scale, offset, gate, scale2, offset2, gate2 = self.modulation(vector)[:, None].chunk(6, dim=2)
+        normed = self.norms[0](tokens) * (1 + scale) + offset
+        query, key, value = self.attention_in(normed).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(query, key, value, inside[:, None, None])
+        tokens = tokens + gate * self.attention_out(attended.transpose(1, 2).reshape(batch, length, width))
+        return tokens + gate2 * self.hidden(self.norms[1](tokens) * (1 + scale2) + offset2)
+
+
+class Flow(nn.Module):
+    """The direction from clean tokens to noise, for every token."""
+
+    def __init__(self, config: FlowConfig, token_width: int, sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        width = config.width
+        self.width = width
+        self.tokens_in = nn.Linear(token_width, width)
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.conditions = conditions.Embedding(sizes, width)
+        self.blocks = nn.ModuleList(Attention(width, config.heads) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = _zero(nn.Linear(width, 2 * width))
+        self.tokens_out = _zero(nn.Linear(width, token_width))
+
+    def forward(
+        self,
+        tokens: Tensor,  # [batch, longest, token width]
+        time: Tensor,  # [batch], 0 clean to 1 noise
+        length: Tensor,  # [batch], in tokens
+        codes: Tensor,  # [batch, FACTORS]
+        numbers: Tensor,  # [batch, NUMBERS]
+    ) -> Tensor:
+        """The predicted direction `[batch, longest, token width]`; what is beyond the end of a clip is meaningless."""
+        position = torch.arange(tokens.shape[1], device=tokens.device)
+        to_end = (length[:, None] - position).clamp(min=0)
+        hidden = self.tokens_in(tokens) + waves(position.float(), self.width) + waves(to_end + 0.5, self.width)
+        vector = F.silu(self.time(waves(1000 * time, self.width)) + self.conditions(codes, numbers))
+        for block in self.blocks:
+            hidden = block(hidden, vector, position < length[:, None])
+        scale, offset = self.modulation(vector)[:, None].chunk(2, dim=2)
+        return self.tokens_out(self.norm(hidden) * (1 + scale) + offset)
+
+
+def _zero(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def waves(places: Tensor, width: int) -> Tensor:
+    """Sines and cosines of `places` [...] at wavelengths from 2 pi to 20,000 pi, `[..., width]`."""
+    frequency = torch.exp(torch.arange(width // 2, device=places.device) * (-2 * math.log(10_000) / width))
+    angle = places[..., None] * frequency
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+def train(
+    model: Flow,  # on its device
+    sequences: Sequences,
+    factors: Tensor,  # [clips, FACTORS]
+    config: FlowConfig,
+    seed: int,
+    log: Log,
+) -> dict[str, Tensor]:
+    """Train `model` and return the state of its exponential moving average."""
+    device, rng = factors.device, make_rng(seed)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+    optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, (0.9, 0.99), fused=True)
+    schedule = warmup_cosine(optimiser, config.updates)
+    mean_log = MeanLog(log, config.updates)
+    batches = sequences.batches(config.batch, rng)
+    for _ in progress(range(config.updates), "flow", "update"):
+        index = next(batches)
+        clean, length = sequences.padded(index)
+        codes = conditions.dropped(factors[sequences.clip_index[index]], config.unconditional, rng)
+        noise = torch.randn(clean.shape, generator=rng).to(device)
+        time = torch.sigmoid(torch.randn(len(clean), generator=rng)).to(device)
+        noisy = clean + time[:, None, None] * (noise - clean)
+        with autocast(device, config.precision):
+            predicted = model(noisy, time, length, codes, sequences.numbers[index])
+        inside = torch.arange(clean.shape[1], device=device) < length[:, None]
+        loss = (predicted.float() - (noise - clean)).square().mean(2)[inside].mean()
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        average.update_parameters(model)
+        mean_log.add({"loss": loss})
+    return average.module.state_dict()
+
+
+def follow(
+    model: Flow,
+    tokens: Tensor,  # [batch, longest, token width], as noisy as `start` says
+    length: Tensor,  # [batch], in tokens
+    codes: Tensor,  # [batch, FACTORS]
+    numbers: Tensor,  # [batch, NUMBERS]
+    steps: int,
+    guidance: float,  # towards emotion and intensity: 0 ignores them, 1 follows them as trained
+    precision: Precision,
+    start: float = 1.0,  # time of `tokens`
+) -> Tensor:
+    """Clean tokens: the way from `start` to time 0, in equal steps of Heun's method."""
+    free = conditions.without_emotion(codes)
+
+    def direction(tokens: Tensor, time: float) -> Tensor:
+        times = torch.full((len(tokens),), time, device=tokens.device)
+        with autocast(tokens.device, precision):
+            if guidance == 1:
+                return model(tokens, times, length, codes, numbers).float()
+            twice = (value.repeat(2, *[1] * (value.dim() - 1)) for value in (tokens, times, length))
+            both = model(*twice, torch.cat([codes, free]), numbers.repeat(2, 1)).float()
+        guided, unguided = both.chunk(2)
+        return unguided + guidance * (guided - unguided)
+
+    times = torch.linspace(start, 0, steps + 1).tolist()
+    for time, after in pairwise(times):
+        slope = direction(tokens, time)
+        moved = tokens + (after - time) * slope
+        if after:
+            slope = (slope + direction(moved, after)) / 2
+        tokens = tokens + (after - time) * slope
+    return tokens

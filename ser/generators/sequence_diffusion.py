@@ -1,0 +1,124 @@
+"""Diffusion over a clip as a sequence of tokens: what `diffusion` and `latent_diffusion` share as generators."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ser.core.optim import Log
+from ser.core.rng import make_rng
+from ser.data.clips import Normaliser
+from ser.generators import base, sequences
+from ser.generators.base import EnhancementConfig, TrainingPart
+from ser.generators.conditions import EMOTION, Conditions, scaled
+from ser.generators.flow import Flow, FlowConfig, FlowSampleConfig, follow, train
+from ser.generators.sequences import FRAMES
+
+
+class SequenceDiffusion(base.Generator):
+    """A flow over tokens, their statistics, and the conditions of the training clips.
+
+    A subclass says how mels become tokens and back.
+    """
+
+    FitConfig = FlowConfig
+    SampleConfig = FlowSampleConfig
+    token_mean: Tensor  # [token width]
+    token_std: Tensor
+
+    def __init__(self, config: FlowConfig, normaliser: Normaliser, conditions: Conditions, token_width: int) -> None:
+        super().__init__(config, normaliser)
+        self.conditions = conditions
+        self.flow = Flow(config, token_width, conditions.sizes)
+        self.register_buffer("token_mean", torch.zeros(token_width))
+        self.register_buffer("token_std", torch.ones(token_width))
+
+    @abstractmethod
+    def to_tokens(self, mels: Tensor) -> Tensor:
+        """Normalised mels `[clips, n_mels, frames]` as tokens `[clips, frames / FRAMES, token width]`."""
+
+    @abstractmethod
+    def to_mels(self, tokens: Tensor) -> Tensor:
+        """The inverse of `to_tokens`."""
+
+    def _train(self, part: TrainingPart, seed: int, log: Log) -> Self:
+        config: FlowConfig = self.config
+        rng = make_rng(seed)
+        made = sequences.make(
+            part.clips, part.normaliser, self.to_tokens, config.frames, config.copies, config.stretch, rng
+        )
+        self.token_mean[:], self.token_std[:] = made.tokens.mean(0), made.tokens.std(0).clamp(min=1e-3)
+        made.tokens.sub_(self.token_mean).div_(self.token_std)
+        self.flow.load_state_dict(train(self.flow, made, part.factors, config, seed, log))
+        return self.eval()
+
+    @torch.inference_mode()
+    def sample(
+        self, label: int, embeddings: Tensor, config: FlowSampleConfig, rng: torch.Generator, batch: int = 64
+    ) -> list[Tensor]:
+        """Draw normalised mels `[n_mels, frames]`, with conditions like those of training clips of the emotion."""
+        codes, frames = self.conditions.draw(label, config.count, self.config.frames, rng)
+        noise = torch.randn(config.count, -(-int(frames.max()) // FRAMES), len(self.token_mean), generator=rng)
+
+        def draw(index: Tensor) -> list[Tensor]:
+            longest = -(-int(frames[index].max()) // FRAMES)
+            noisy = noise[index.cpu(), :longest].to(self.device)
+            return self._denoise(noisy, frames[index], codes[index], config.steps, config.guidance)
+
+        return in_order_of_length(frames, draw, batch)
+
+    @torch.inference_mode()
+    def enhance(
+        self,
+        mels: list[Tensor],
+        labels: Tensor | None,
+        embeddings: Tensor | None,
+        config: EnhancementConfig,
+        rng: torch.Generator,
+        batch: int = 64,
+    ) -> list[Tensor]:
+        """See `Generator.enhance`; all factors but the emotion are unknown, and `embeddings` are not used."""
+        frames = torch.tensor([mel.shape[1] for mel in mels], device=self.device)
+        longest, silence = -(-int(frames.max()) // FRAMES), self.normaliser.silence()
+        noise = torch.randn(len(mels), longest, len(self.token_mean), generator=rng)
+        codes = torch.zeros(len(mels), self.conditions.codes.shape[1], dtype=torch.long, device=self.device)
+        guidance = 1.0
+        if labels is not None:
+            codes[:, EMOTION], guidance = 1 + labels, config.guidance
+
+        def denoise(index: Tensor) -> list[Tensor]:
+            longest = -(-int(frames[index].max()) // FRAMES)
+            part = [mels[number].to(self.device) - silence for number in index.tolist()]
+            padded = torch.stack([F.pad(mel, (0, longest * FRAMES - mel.shape[1])) for mel in part]) + silence
+            clean = (self.to_tokens(padded) - self.token_mean) / self.token_std
+            noisy = clean + config.strength * (noise[index.cpu(), :longest].to(self.device) - clean)
+            return self._denoise(noisy, frames[index], codes[index], config.steps, guidance, config.strength)
+
+        return in_order_of_length(frames, denoise, batch)
+
+    def _denoise(
+        self, tokens: Tensor, frames: Tensor, codes: Tensor, steps: int, guidance: float, start: float = 1.0
+    ) -> list[Tensor]:
+        """Mels on the CPU, of `frames` [clips] each, from noisy `tokens` [clips, longest, token width]."""
+        length = -(-frames // FRAMES)
+        numbers = scaled(frames, 1.0, 1.0)
+        clean = follow(self.flow, tokens, length, codes, numbers, steps, guidance, self.config.precision, start)
+        inside = (torch.arange(clean.shape[1], device=self.device) < length[:, None])[:, :, None]
+        silence = self.to_tokens(self.normaliser.silence().expand(-1, 9 * FRAMES)[None])[0, 4]  # away from the edges
+        mels = self.to_mels(torch.where(inside, clean * self.token_std + self.token_mean, silence)).cpu()
+        return [mel[:, :count] for mel, count in zip(mels, frames.tolist(), strict=True)]
+
+
+def in_order_of_length(
+    length: Tensor,  # [clips]
+    make: Callable[[Tensor], list[Any]],  # what belongs to the clips with these numbers
+    batch: int,
+) -> list[Any]:
+    """What `make` makes of all clips, a batch of about the same length at a time, in the order of the clips."""
+    made: dict[int, Any] = {}
+    for index in length.argsort(stable=True).split(batch):
+        made |= zip(index.tolist(), make(index), strict=True)
+    return [made[number] for number in range(len(length))]

@@ -1,0 +1,102 @@
+"""Whole clips as sequences of tokens, several frames each: what sequence models are trained on.
+
+Clips are left-aligned and end where they end; nothing is padded but within a batch. Every clip is kept in several
+copies, each stretched along time and frequency (as by VTLP and time stretching) by factors of its own, which models are
+told, so that they learn from the copies and still draw clips that are not stretched (Karras et al. 2020, arXiv
+2006.06676).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ser.data.clips import Clips, Normaliser
+from ser.generators.conditions import scaled
+
+FRAMES = 4  # of a token
+POOL = 8  # batches that are drawn together and sorted by length, so that clips of a batch are about as long
+BATCH = 64  # clips turned into tokens at once
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Copies of clips as tokens on one device."""
+
+    tokens: Tensor  # [all tokens, width]
+    start: Tensor  # [copies], first token
+    length: Tensor  # [copies], in tokens
+    clip_index: Tensor  # [copies], the number of the clip
+    numbers: Tensor  # [copies, NUMBERS], length and stretches (`conditions.scaled`)
+
+    def batches(self, size: int, rng: torch.Generator) -> Iterator[Tensor]:
+        """Endless batches of numbers of copies, of about the same length within a batch."""
+        length = self.length.cpu()
+        while True:
+            pool = torch.randperm(len(length), generator=rng)[: size * POOL]
+            pool = pool[length[pool].argsort(stable=True)]
+            batches = pool.split(size)
+            for number in torch.randperm(len(batches), generator=rng).tolist():
+                yield batches[number].to(self.length.device)
+
+    def padded(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The copies `index` [n] as tokens `[n, longest, width]`, zero beyond their end, and their lengths [n]."""
+        length = self.length[index]
+        position = torch.arange(int(length.max()), device=index.device)
+        source = self.start[index, None] + position.minimum(length[:, None] - 1)
+        return self.tokens[source] * (position < length[:, None])[:, :, None], length
+
+
+def make(
+    clips: Clips,
+    normaliser: Normaliser,
+    to_tokens: Callable[[Tensor], Tensor],  # from normalised mels [batch, n_mels, frames] to [batch, tokens, width]
+    longest: int,  # frames; longer clips are cut
+    copies: int,  # per clip, of which the first is not stretched
+    spread: float,  # largest relative stretch
+    rng: torch.Generator,
+) -> Sequences:
+    """The clips as sequences of tokens."""
+    order = clips.length.argsort(stable=True)
+    parts: dict[str, list[Tensor]] = {"tokens": [], "length": [], "clip_index": [], "numbers": []}
+    for copy in range(copies):
+        factors = 1 + (spread * (2 * torch.rand((len(clips), 2), generator=rng) - 1) if copy else torch.zeros(1, 2))
+        factors = factors.expand(len(clips), 2).to(clips.device)
+        for index in order.split(BATCH):
+            height, speed = factors[index].T
+            mels, frames = stretched(clips, index, normaliser, height, speed, longest)
+            length = -(-frames // FRAMES)
+            tokens = to_tokens(mels)
+            inside = torch.arange(tokens.shape[1], device=clips.device) < length[:, None]
+            numbers = scaled(frames, height, speed)
+            for name, part in zip(parts, (tokens[inside].float(), length, index, numbers), strict=True):
+                parts[name].append(part)
+    joined = {name: torch.cat(values) for name, values in parts.items()}
+    return Sequences(start=joined["length"].cumsum(0) - joined["length"], **joined)
+
+
+def stretched(
+    clips: Clips,
+    clip_index: Tensor,  # [batch]
+    normaliser: Normaliser,
+    height: Tensor,  # [batch], factor by which the mel axis is stretched
+    speed: Tensor,  # [batch], factor of the speed
+    longest: int,  # frames
+) -> tuple[Tensor, Tensor]:
+    """Whole clips, left-aligned: normalised mels `[batch, n_mels, frames]` and their lengths in frames [batch].
+
+    The number of frames is a multiple of FRAMES; beyond its end a clip is silent.
+    """
+    length = clips.length[clip_index].clamp(max=longest)
+    source = normaliser(clips.left_aligned(clip_index, int(length.max())))
+    n_mels, width = source.shape[1:]
+    frames = (length / speed).round().long().clamp(1, longest)
+    count = -(-int(frames.max()) // FRAMES) * FRAMES
+    time = (torch.arange(count, device=clips.device) + 0.5) * speed[:, None] / width * 2 - 1
+    band = (torch.arange(n_mels, device=clips.device) + 0.5) / n_mels / height[:, None] * 2 - 1
+    grid = torch.stack(torch.broadcast_tensors(time[:, None, :], band[:, :, None]), dim=3)
+    mels = F.grid_sample(source[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
+    inside = torch.arange(count, device=clips.device) < frames[:, None]
+    return torch.where(inside[:, None], mels, normaliser.silence()), frames
