@@ -1,4 +1,4 @@
-"""What training loops share: the learning rate schedule and the averages that are logged."""
+"""What training loops share: the schedule of the learning rate, the decay of averaged weights, and what is logged."""
 
 from collections.abc import Callable
 from math import ceil, cos, pi
@@ -26,6 +26,14 @@ def warmup_cosine(
         return 0.5 * (1 + cos(pi * (update - rise) / max(1, updates - rise)))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def ema_decay(ema: float, updates: int) -> float:
+    """Decay of the averaged weights per update: `ema`, or less in a short training.
+
+    The average spans at most a seventh of `updates`; otherwise it would hold the initial weights to the end.
+    """
+    return max(0.0, min(ema, 1 - 7 / updates))
 
 
 class MeanLog:

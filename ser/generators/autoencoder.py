@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ser.core.device import Precision, autocast
-from ser.core.optim import LOG_POINTS, Log, MeanLog, warmup_cosine
+from ser.core.optim import LOG_POINTS, Log, MeanLog, ema_decay, warmup_cosine
 from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.core.stage import progress
@@ -126,7 +126,7 @@ def fit(clips: Clips, config: AutoencoderConfig, seed: int, log: Log) -> Autoenc
     torch.manual_seed(seed)
     rng, device = make_rng(seed), clips.device
     model = Autoencoder(config.channels, config.latents, clips.normaliser()).to(device)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay(config.ema, config.updates)))
     optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, (0.9, 0.95), fused=True)
     schedule = warmup_cosine(optimiser, config.updates)
     stretch = AugmentationConfig(vtlp=config.stretch, time_stretch=config.stretch)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ser.core.device import Precision, autocast
-from ser.core.optim import LOG_POINTS, Log, MeanLog, warmup_cosine
+from ser.core.optim import LOG_POINTS, Log, MeanLog, ema_decay, warmup_cosine
 from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.core.stage import progress
@@ -133,7 +133,7 @@ def train(
 ) -> dict[str, Tensor]:
     """Train `model` and return the state of its exponential moving average."""
     device, rng = factors.device, make_rng(seed)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay(config.ema, config.updates)))
     optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, (0.9, 0.99), fused=True)
     schedule = warmup_cosine(optimiser, config.updates)
     mean_log = MeanLog(log, config.updates)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ser.core.device import Precision, autocast
-from ser.core.optim import Log, warmup_cosine
+from ser.core.optim import Log, ema_decay, warmup_cosine
 from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.core.stage import progress
@@ -129,14 +129,6 @@ def train(
         log(metrics)
     bar.close()
     model.load_state_dict(averaged_model.state_dict())
-
-
-def ema_decay(ema: float, updates: int) -> float:
-    """Decay of the averaged weights per update: `ema`, or less in a short training.
-
-    The average spans at most a seventh of `updates`; otherwise it would hold the initial weights to the end.
-    """
-    return max(0.0, min(ema, 1 - 7 / updates))
 
 
 def mean_recall(predicted: Tensor, labels: Tensor) -> float:

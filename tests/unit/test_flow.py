@@ -225,8 +225,8 @@ def test_one_seed_gives_the_same_bytes(precision):
     assert all(torch.isfinite(tensor).all() for tensor in first.values())
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_the_moving_average_of_the_weights_is_kept(ema):
+@pytest.mark.parametrize(("ema", "decay"), [(0.0, 0.0), (0.8, 0.8), (0.998, 1 - 7 / CONFIG.updates)])
+def test_the_moving_average_of_the_weights_is_kept(ema, decay):
     torch.manual_seed(0)
     model, steps = Flow(CONFIG, WIDTH, SIZES), []
 
@@ -241,7 +241,7 @@ def test_the_moving_average_of_the_weights_is_kept(ema):
     assert len(steps) == CONFIG.updates
     expected = steps[0]
     for weights in steps[1:]:
-        expected = {name: ema * expected[name] + (1 - ema) * weight for name, weight in weights.items()}
+        expected = {name: decay * expected[name] + (1 - decay) * weight for name, weight in weights.items()}
     for name, weight in expected.items():
         torch.testing.assert_close(state[name], weight, atol=1e-5, rtol=1e-4)
 

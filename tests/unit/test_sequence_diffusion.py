@@ -122,6 +122,19 @@ def test_of_the_factors_enhancement_gives_the_emotion_alone(generator, monkeypat
     assert set(given[:, EMOTION].tolist()) == ({0} if label is None else {0, 1 + label})  # 0: for guidance
 
 
+def test_beyond_the_end_of_a_clip_silence_is_decoded(generator, monkeypatch):
+    decoded, to_mels = [], generator.to_mels
+    monkeypatch.setattr(generator, "to_mels", lambda tokens: decoded.append(tokens) or to_mels(tokens))
+    mels = sample(generator)
+    (tokens,) = decoded
+    silence = generator.to_tokens(NORMALISER.silence().expand(-1, 100)[None])[0, 12]
+    lengths = sorted(-(-mel.shape[1] // FRAMES) for mel in mels)
+    assert lengths[0] < lengths[-1] == tokens.shape[1]
+    for row, length in zip(tokens, lengths, strict=True):
+        torch.testing.assert_close(row[length:], silence.expand(len(row) - length, -1), atol=0.02, rtol=0.02)
+        assert (row[:length] - silence).abs().mean(1).min() > 0.05
+
+
 def test_samples_are_drawn_as_clips_that_are_not_stretched(generator, monkeypatch):
     numbers, forward = [], generator.flow.forward
     monkeypatch.setattr(
