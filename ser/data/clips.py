@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ser.data.mel_store import FLOOR_DB, MelStore
 
@@ -42,6 +43,10 @@ class Normaliser(nn.Module):
     def silence(self) -> Tensor:
         """What normalised mels are where nothing is heard, `[n_mels, 1]`."""
         return self(torch.full((self.n_mels, 1), FLOOR_DB, device=self.mean.device))
+
+    def padded(self, mel: Tensor, frames: int) -> Tensor:
+        """A normalised mel `[n_mels, n]` as `[n_mels, frames]`, with silence after its end."""
+        return F.pad(mel - self.silence(), (0, frames - mel.shape[1])) + self.silence()
 
     def to_db(self, mels: Tensor) -> Tensor:
         """The inverse, limited to the range of the mel store, [-80, 0] dB."""

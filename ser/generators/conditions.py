@@ -22,6 +22,11 @@ class Conditions(nn.Module):
         self.register_buffer("codes", codes)
         self.register_buffer("length", length)
 
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "Conditions":
+        """The conditions of a generator whose state dict is `state`."""
+        return cls(state["conditions.codes"], state["conditions.length"])
+
     @property
     def sizes(self) -> tuple[int, ...]:
         """How many values each factor has."""

@@ -31,7 +31,7 @@ class Diffusion(SequenceDiffusion):
 
     @classmethod
     def restore(cls, state: dict[str, Tensor], config: FlowConfig) -> "Diffusion":
-        conditions = Conditions(state["conditions.codes"], state["conditions.length"])
+        conditions = Conditions.from_state(state)
         generator = cls(config, Normaliser.from_state(state), conditions, len(state["token_mean"]))
         generator.load_state_dict(state)
         return generator.eval()

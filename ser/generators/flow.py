@@ -22,11 +22,11 @@ from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.core.stage import progress
 from ser.generators import conditions
-from ser.generators.sequences import Sequences
+from ser.generators.sequences import FRAMES, Sequences
 
 
 class FlowConfig(Config):
-    frames: int = Field(gt=0, multiple_of=4)
+    frames: int = Field(gt=0, multiple_of=FRAMES)
     width: int = Field(gt=0, multiple_of=8)
     layers: int = Field(gt=0)
     heads: int = Field(gt=0)

@@ -37,7 +37,7 @@ class LatentDiffusion(SequenceDiffusion):
 
     @classmethod
     def restore(cls, state: dict[str, Tensor], config: FlowConfig) -> "LatentDiffusion":
-        conditions = Conditions(state["conditions.codes"], state["conditions.length"])
+        conditions = Conditions.from_state(state)
         autoencoder = Autoencoder.restore(submodule(state, "autoencoder."))
         generator = cls(config, Normaliser.from_state(state), conditions, autoencoder)
         generator.load_state_dict(state)

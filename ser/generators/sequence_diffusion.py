@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ser.core.optim import Log
 from ser.core.rng import make_rng
@@ -15,7 +14,7 @@ from ser.generators import base, sequences
 from ser.generators.base import EnhancementConfig, TrainingPart
 from ser.generators.conditions import EMOTION, Conditions, scaled
 from ser.generators.flow import Flow, FlowConfig, FlowSampleConfig, follow, train
-from ser.generators.sequences import FRAMES
+from ser.generators.sequences import FRAMES, n_tokens
 
 
 class SequenceDiffusion(base.Generator):
@@ -61,11 +60,11 @@ class SequenceDiffusion(base.Generator):
     ) -> list[Tensor]:
         """Draw normalised mels `[n_mels, frames]`, with conditions like those of training clips of the emotion."""
         codes, frames = self.conditions.draw(label, config.count, self.config.frames, rng)
-        noise = torch.randn(config.count, -(-int(frames.max()) // FRAMES), len(self.token_mean), generator=rng)
+        length = n_tokens(frames)
+        noise = torch.randn(config.count, int(length.max()), len(self.token_mean), generator=rng)
 
         def draw(index: Tensor) -> list[Tensor]:
-            longest = -(-int(frames[index].max()) // FRAMES)
-            noisy = noise[index.cpu(), :longest].to(self.device)
+            noisy = noise[index.cpu(), : int(length[index].max())].to(self.device)
             return self._denoise(noisy, frames[index], codes[index], config.steps, config.guidance)
 
         return in_order_of_length(frames, draw, batch)
@@ -82,17 +81,17 @@ class SequenceDiffusion(base.Generator):
     ) -> list[Tensor]:
         """See `Generator.enhance`; all factors but the emotion are unknown, and `embeddings` are not used."""
         frames = torch.tensor([mel.shape[1] for mel in mels], device=self.device)
-        longest, silence = -(-int(frames.max()) // FRAMES), self.normaliser.silence()
-        noise = torch.randn(len(mels), longest, len(self.token_mean), generator=rng)
+        length = n_tokens(frames)
+        noise = torch.randn(len(mels), int(length.max()), len(self.token_mean), generator=rng)
         codes = torch.zeros(len(mels), self.conditions.codes.shape[1], dtype=torch.long, device=self.device)
         guidance = 1.0
         if labels is not None:
             codes[:, EMOTION], guidance = 1 + labels, config.guidance
 
         def denoise(index: Tensor) -> list[Tensor]:
-            longest = -(-int(frames[index].max()) // FRAMES)
-            part = [mels[number].to(self.device) - silence for number in index.tolist()]
-            padded = torch.stack([F.pad(mel, (0, longest * FRAMES - mel.shape[1])) for mel in part]) + silence
+            longest = int(length[index].max())
+            part = [mels[number].to(self.device) for number in index.tolist()]
+            padded = torch.stack([self.normaliser.padded(mel, longest * FRAMES) for mel in part])
             clean = (self.to_tokens(padded) - self.token_mean) / self.token_std
             noisy = clean + config.strength * (noise[index.cpu(), :longest].to(self.device) - clean)
             return self._denoise(noisy, frames[index], codes[index], config.steps, guidance, config.strength)
@@ -103,7 +102,7 @@ class SequenceDiffusion(base.Generator):
         self, tokens: Tensor, frames: Tensor, codes: Tensor, steps: int, guidance: float, start: float = 1.0
     ) -> list[Tensor]:
         """Mels on the CPU, of `frames` [clips] each, from noisy `tokens` [clips, longest, token width]."""
-        length = -(-frames // FRAMES)
+        length = n_tokens(frames)
         numbers = scaled(frames, 1.0, 1.0)
         clean = follow(self.flow, tokens, length, codes, numbers, steps, guidance, self.config.precision, start)
         inside = (torch.arange(clean.shape[1], device=self.device) < length[:, None])[:, :, None]

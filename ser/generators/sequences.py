@@ -67,7 +67,7 @@ def make(
         for index in order.split(BATCH):
             height, speed = factors[index].T
             mels, frames = stretched(clips, index, normaliser, height, speed, longest)
-            length = -(-frames // FRAMES)
+            length = n_tokens(frames)
             tokens = to_tokens(mels)
             inside = torch.arange(tokens.shape[1], device=clips.device) < length[:, None]
             numbers = scaled(frames, height, speed)
@@ -75,6 +75,11 @@ def make(
                 parts[name].append(part)
     joined = {name: torch.cat(values) for name, values in parts.items()}
     return Sequences(start=joined["length"].cumsum(0) - joined["length"], **joined)
+
+
+def n_tokens(frames: Tensor) -> Tensor:
+    """How many tokens clips of so many frames have."""
+    return -(-frames // FRAMES)
 
 
 def stretched(
@@ -93,7 +98,7 @@ def stretched(
     source = normaliser(clips.left_aligned(clip_index, int(length.max())))
     n_mels, width = source.shape[1:]
     frames = (length / speed).round().long().clamp(1, longest)
-    count = -(-int(frames.max()) // FRAMES) * FRAMES
+    count = FRAMES * int(n_tokens(frames).max())
     time = (torch.arange(count, device=clips.device) + 0.5) * speed[:, None] / width * 2 - 1
     band = (torch.arange(n_mels, device=clips.device) + 0.5) / n_mels / height[:, None] * 2 - 1
     grid = torch.stack(torch.broadcast_tensors(time[:, None, :], band[:, :, None]), dim=3)

@@ -6,7 +6,6 @@ length. The replications use it; in the study it is outdone by `diffusion`.
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ser.core.optim import Log
 from ser.data.clips import Normaliser
@@ -76,8 +75,7 @@ class UNetDiffusion(base.Generator):
             condition, guidance = torch.zeros(len(mels), self.condition_width, device=self.device), 0.0
         else:
             condition, guidance = self._condition(embeddings, labels), config.guidance
-        silence = self.normaliser.silence()
-        padded = [F.pad(mel - silence, (0, self.config.frames - mel.shape[1])) + silence for mel in mels]
+        padded = [self.normaliser.padded(mel, self.config.frames) for mel in mels]
         clean_mels = torch.stack(padded)[:, None].to(self.device)
         enhanced: list[Tensor] = []
         for clean, part in zip(clean_mels.split(batch), condition.split(batch), strict=True):

@@ -83,7 +83,7 @@ class VAE(base.Generator):
 
     @classmethod
     def restore(cls, state: dict[str, Tensor], config: VAEConfig) -> "VAE":
-        conditions = Conditions(state["conditions.codes"], state["conditions.length"])
+        conditions = Conditions.from_state(state)
         autoencoder = Autoencoder.restore(submodule(state, "autoencoder."))
         normaliser = Normaliser.from_state(state)
         return cls(config, normaliser, conditions, autoencoder, state["tokens"], state["length"]).eval()
