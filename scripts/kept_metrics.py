@@ -12,6 +12,7 @@ EXPERIMENTS = FOLDER / "experiments"
 ABLATIONS = FOLDER / "ablations"
 REPRODUCED = FOLDER / "reproduced"
 OPENSMILE_SVM = FOLDER / "opensmile_svm.json"
+FUSION = FOLDER / "fusion.json"
 SPEECH_ENCODERS = FOLDER / "speech_encoders"
 
 

@@ -12,11 +12,9 @@ from typing import Annotated, cast
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ser.core.device import Precision, autocast
-from ser.core.optim import LOG_POINTS, Log, MeanLog, ema_decay, warmup_cosine
-from ser.core.params import Config
+from ser.core.optim import Descent, DescentConfig, Log
 from ser.core.rng import make_rng
 from ser.core.stage import progress
 from ser.data.clips import Clips, Normaliser
@@ -25,17 +23,12 @@ from ser.training.augmentation import AugmentationConfig, augment
 PATH = "models/autoencoder"
 
 
-class AutoencoderConfig(Config):
+class AutoencoderConfig(DescentConfig):
     frames: int = Field(gt=0, multiple_of=4)
     channels: list[Annotated[int, Field(gt=0, multiple_of=8)]] = Field(min_length=3, max_length=3)
     latents: int = Field(gt=0)
     stretch: float = Field(ge=0, lt=1)
-    updates: int = Field(ge=LOG_POINTS)
-    batch: int = Field(gt=0)
-    learning_rate: float = Field(gt=0)
-    ema: float = Field(ge=0, lt=1)
     kl: float = Field(ge=0)
-    precision: Precision
 
 
 class Residual(nn.Module):
@@ -126,11 +119,8 @@ def fit(clips: Clips, config: AutoencoderConfig, seed: int, log: Log) -> Autoenc
     torch.manual_seed(seed)
     rng, device = make_rng(seed), clips.device
     model = Autoencoder(config.channels, config.latents, clips.normaliser()).to(device)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay(config.ema, config.updates)))
-    optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, (0.9, 0.95), fused=True)
-    schedule = warmup_cosine(optimiser, config.updates)
+    descent = Descent(model, config, log)
     stretch = AugmentationConfig(vtlp=config.stretch, time_stretch=config.stretch)
-    mean_log = MeanLog(log, config.updates)
     for _ in progress(range(config.updates), "autoencoder", "update"):
         clip_index = torch.randint(len(clips), (config.batch,), generator=rng).to(device)
         mels = model.normaliser(clips.random_crops(clip_index, stretch.source_frames(config.frames), rng))
@@ -143,11 +133,5 @@ def fit(clips: Clips, config: AutoencoderConfig, seed: int, log: Log) -> Autoenc
         error = difference.square().mean()
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         loss = difference.abs().mean() + error + config.kl * divergence
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        average.update_parameters(model)
-        mean_log.add({"loss": loss, "error": error, "divergence": divergence})
-    return cast(Autoencoder, average.module.eval())
+        descent.step(loss, error=error, divergence=divergence)
+    return cast(Autoencoder, descent.averaged().eval())

@@ -18,7 +18,7 @@ from ser.data.clips import Clips, Normaliser
 from ser.generators.autoencoder import Autoencoder
 
 # Modules here that are not generators.
-SHARED = ("autoencoder", "base", "conditions", "flow", "image_autoencoder", "sequence_diffusion", "sequences", "unet")
+SHARED = ("autoencoder", "base", "conditions", "flow", "mixtures", "sequence_diffusion", "sequences", "unet")
 _registry: dict[str, type["Generator"]] = {}
 
 

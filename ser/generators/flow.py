@@ -14,30 +14,25 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ser.core.device import Precision, autocast
-from ser.core.optim import LOG_POINTS, Log, MeanLog, ema_decay, warmup_cosine
+from ser.core.optim import Descent, DescentConfig, Log
 from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.core.stage import progress
 from ser.generators import conditions
-from ser.generators.sequences import FRAMES, Sequences
+from ser.generators.sequences import FRAMES, Sequences, inside
 
 
-class FlowConfig(Config):
+class FlowConfig(DescentConfig):
     frames: int = Field(gt=0, multiple_of=FRAMES)
     width: int = Field(gt=0, multiple_of=8)
     layers: int = Field(gt=0)
     heads: int = Field(gt=0)
     copies: int = Field(gt=0)
     stretch: float = Field(ge=0, lt=1)
-    updates: int = Field(ge=LOG_POINTS)
-    batch: int = Field(gt=0)
-    learning_rate: float = Field(gt=0)
-    ema: float = Field(ge=0, lt=1)
     unconditional: float = Field(ge=0, lt=1)
-    precision: Precision
 
     @field_validator("heads")
     @classmethod
@@ -71,7 +66,8 @@ class Attention(nn.Module):
         scale, offset, gate, scale2, offset2, gate2 = self.modulation(vector)[:, None].chunk(6, dim=2)
         normed = self.norms[0](tokens) * (1 + scale) + offset
         query, key, value = self.attention_in(normed).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(query, key, value, inside[:, None, None])
+        with sdpa_kernel(SDPBackend.MATH):  # few tokens: faster on CPUs than fused attention, above all backwards
+            attended = F.scaled_dot_product_attention(query, key, value, inside[:, None, None])
         tokens = tokens + gate * self.attention_out(attended.transpose(1, 2).reshape(batch, length, width))
         return tokens + gate2 * self.hidden(self.norms[1](tokens) * (1 + scale2) + offset2)
 
@@ -105,7 +101,7 @@ class Flow(nn.Module):
         hidden = self.tokens_in(tokens) + waves(position.float(), self.width) + waves(to_end + 0.5, self.width)
         vector = F.silu(self.time(waves(1000 * time, self.width)) + self.conditions(codes, numbers))
         for block in self.blocks:
-            hidden = block(hidden, vector, position < length[:, None])
+            hidden = block(hidden, vector, inside(length, len(position)))
         scale, offset = self.modulation(vector)[:, None].chunk(2, dim=2)
         return self.tokens_out(self.norm(hidden) * (1 + scale) + offset)
 
@@ -133,10 +129,7 @@ def train(
 ) -> dict[str, Tensor]:
     """Train `model` and return the state of its exponential moving average."""
     device, rng = factors.device, make_rng(seed)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay(config.ema, config.updates)))
-    optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, (0.9, 0.99), fused=True)
-    schedule = warmup_cosine(optimiser, config.updates)
-    mean_log = MeanLog(log, config.updates)
+    descent = Descent(model, config, log)
     batches = sequences.batches(config.batch, rng)
     for _ in progress(range(config.updates), "flow", "update"):
         index = next(batches)
@@ -147,16 +140,9 @@ def train(
         noisy = clean + time[:, None, None] * (noise - clean)
         with autocast(device, config.precision):
             predicted = model(noisy, time, length, codes, sequences.numbers[index])
-        inside = torch.arange(clean.shape[1], device=device) < length[:, None]
-        loss = (predicted.float() - (noise - clean)).square().mean(2)[inside].mean()
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        average.update_parameters(model)
-        mean_log.add({"loss": loss})
-    return average.module.state_dict()
+        error = (predicted.float() - (noise - clean)).square().mean(2)
+        descent.step(error[inside(length, clean.shape[1])].mean())
+    return descent.averaged().state_dict()
 
 
 def follow(

@@ -14,7 +14,7 @@ from ser.generators import base, sequences
 from ser.generators.base import EnhancementConfig, TrainingPart
 from ser.generators.conditions import EMOTION, Conditions, scaled
 from ser.generators.flow import Flow, FlowConfig, FlowSampleConfig, follow, train
-from ser.generators.sequences import FRAMES, n_tokens
+from ser.generators.sequences import FRAMES, inside, n_tokens
 
 
 class SequenceDiffusion(base.Generator):
@@ -105,9 +105,10 @@ class SequenceDiffusion(base.Generator):
         length = n_tokens(frames)
         numbers = scaled(frames, 1.0, 1.0)
         clean = follow(self.flow, tokens, length, codes, numbers, steps, guidance, self.config.precision, start)
-        inside = (torch.arange(clean.shape[1], device=self.device) < length[:, None])[:, :, None]
         silence = self.to_tokens(self.normaliser.silence().expand(-1, 9 * FRAMES)[None])[0, 4]  # away from the edges
-        mels = self.to_mels(torch.where(inside, clean * self.token_std + self.token_mean, silence)).cpu()
+        mels = self.to_mels(
+            torch.where(inside(length, clean.shape[1])[:, :, None], clean * self.token_std + self.token_mean, silence)
+        ).cpu()
         return [mel[:, :count] for mel, count in zip(mels, frames.tolist(), strict=True)]
 
 

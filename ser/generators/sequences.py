@@ -46,7 +46,12 @@ class Sequences:
         length = self.length[index]
         position = torch.arange(int(length.max()), device=index.device)
         source = self.start[index, None] + position.minimum(length[:, None] - 1)
-        return self.tokens[source] * (position < length[:, None])[:, :, None], length
+        return self.tokens[source] * inside(length, len(position))[:, :, None], length
+
+
+def inside(length: Tensor, count: int) -> Tensor:
+    """Which of `count` places lie in sequences of `length` [n], bool `[n, count]`."""
+    return torch.arange(count, device=length.device) < length[:, None]
 
 
 def make(
@@ -69,12 +74,19 @@ def make(
             mels, frames = stretched(clips, index, normaliser, height, speed, longest)
             length = n_tokens(frames)
             tokens = to_tokens(mels)
-            inside = torch.arange(tokens.shape[1], device=clips.device) < length[:, None]
+            own = tokens[inside(length, tokens.shape[1])].float()
             numbers = scaled(frames, height, speed)
-            for name, part in zip(parts, (tokens[inside].float(), length, index, numbers), strict=True):
+            for name, part in zip(parts, (own, length, index, numbers), strict=True):
                 parts[name].append(part)
     joined = {name: torch.cat(values) for name, values in parts.items()}
     return Sequences(start=joined["length"].cumsum(0) - joined["length"], **joined)
+
+
+def join(tokens: list[Tensor], clip_index: Tensor) -> Sequences:
+    """Tokens `[tokens, width]` made from the clips `clip_index` [copies], not stretched."""
+    length = torch.tensor([len(each) for each in tokens], device=clip_index.device)
+    numbers = scaled(FRAMES * length, 1.0, 1.0)
+    return Sequences(torch.cat(tokens), length.cumsum(0) - length, length, clip_index, numbers)
 
 
 def n_tokens(frames: Tensor) -> Tensor:
@@ -103,5 +115,4 @@ def stretched(
     band = (torch.arange(n_mels, device=clips.device) + 0.5) / n_mels / height[:, None] * 2 - 1
     grid = torch.stack(torch.broadcast_tensors(time[:, None, :], band[:, :, None]), dim=3)
     mels = F.grid_sample(source[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
-    inside = torch.arange(count, device=clips.device) < frames[:, None]
-    return torch.where(inside[:, None], mels, normaliser.silence()), frames
+    return torch.where(inside(frames, count)[:, None], mels, normaliser.silence()), frames

@@ -16,11 +16,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ser.core.device import Precision, autocast
 from ser.core.errors import InputError
-from ser.core.optim import LOG_POINTS, Log, MeanLog, warmup_cosine
+from ser.core.optim import Descent, DescentConfig, Log
 from ser.core.params import Config
 from ser.core.rng import make_rng
 from ser.core.stage import progress
@@ -31,16 +30,11 @@ TRAIN_STEPS = 1000  # noise levels in training
 LABEL_SCALE = 4.0  # of the one-hot label, next to embeddings of variance 1 in every dimension
 
 
-class UNetConfig(Config):
+class UNetConfig(DescentConfig):
     frames: int = Field(gt=0)
     patch: int = Field(gt=0)
     channels: list[Annotated[int, Field(gt=0, multiple_of=8)]] = Field(min_length=1)
-    updates: int = Field(ge=LOG_POINTS)
-    batch: int = Field(gt=0)
-    learning_rate: float = Field(gt=0)
-    ema: float = Field(ge=0, lt=1)
     unconditional: float = Field(ge=0, le=1)
-    precision: Precision
 
     def check_sizes(self, generator: str, n_mels: int, factor: int = 1) -> None:
         """Raise InputError where mels do not divide into the U-Net's cells, each `factor` mel cells wide and high."""
@@ -145,12 +139,9 @@ def train(
     """Train `model` and return the state of its exponential moving average."""
     device = conditions.device
     rng = make_rng(seed)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
-    optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, fused=True)
-    schedule = warmup_cosine(optimiser, config.updates)
+    descent = Descent(model, config, log)
     noising = noise_schedule()
     weight = 1 - 0.8 * torch.linspace(-1, 1, TRAIN_STEPS).square()  # close to the inverse of the error measured here
-    mean_log = MeanLog(log, config.updates)
     for _ in progress(range(config.updates), "U-Net", "update"):
         clip_index = torch.randint(len(conditions), (config.batch,), generator=rng)
         clean = images(clip_index.to(device), rng)
@@ -162,14 +153,8 @@ def train(
         with autocast(device, config.precision):
             predicted = model(noisy, time.to(device), conditions[clip_index.to(device)], conditioned.to(device))
         error = (predicted.float() - target).square().mean((1, 2, 3))
-        loss = (weight[time].to(device) * error).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        average.update_parameters(model)
-        mean_log.add({"loss": loss})
-    return average.module.state_dict()
+        descent.step((weight[time].to(device) * error).mean())
+    return descent.averaged().state_dict()
 
 
 def denoise(

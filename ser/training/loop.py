@@ -36,16 +36,16 @@ class TrainingConfig(Config):
 
 @dataclass(frozen=True)
 class Sources:
-    """What one classifier is trained on: real clips, and synthetic ones that fill `share` of every batch."""
+    """What one classifier is trained on: real clips, and synthetic ones, `share` of every batch."""
 
     real: Clips
     synthetic: Clips | None = None
     share: float = 0.0
 
     def batches(self, size: int, rng: torch.Generator) -> Iterator[Tensor]:
-        """Endless batches of numbers of `clips`."""
-        n_synthetic = round(self.share * size) if self.synthetic else 0
-        real = _shuffled_forever(len(self.real), size - n_synthetic, rng)
+        """Endless batches of numbers of `clips`: `size` real ones, and synthetic ones on top."""
+        n_synthetic = round(size * self.share / (1 - self.share)) if self.synthetic else 0
+        real = _shuffled_forever(len(self.real), size, rng)
         synthetic = _shuffled_forever(len(self.synthetic), n_synthetic, rng) if self.synthetic and n_synthetic else None
         for batch in real:
             yield torch.cat([batch, next(synthetic) + len(self.real)]) if synthetic else batch
@@ -119,7 +119,7 @@ def train(
             schedule.step()
             average.update_parameters(model)
             total_loss += loss.detach()
-            bar.update(len(clip_index))
+            bar.update(config.batch)
         metrics = {"train_loss": total_loss.item() / updates}
         if validation is not None:
             logits = evaluate(averaged_model, validation, frames, config.precision)

@@ -13,7 +13,6 @@ from ser.data.clips import Clips, Normaliser
 from ser.generators import autoencoder, base
 from ser.generators.autoencoder import Autoencoder, AutoencoderConfig
 from ser.generators.base import TrainingPart
-from ser.generators.image_autoencoder import AutoencoderConfig as ImageAutoencoderConfig
 
 N_MELS, N_CLASSES, COUNT = 8, 2, 40
 LONGEST = 24  # frames that sequences may have; some clips are longer
@@ -60,9 +59,6 @@ AUTOENCODER = AutoencoderConfig(
     kl=0.0002,
     precision="fp32",
 )
-IMAGE_AUTOENCODER = ImageAutoencoderConfig(
-    patch=2, channels=[8, 16], latents=4, updates=LOG_POINTS, batch=8, learning_rate=0.005, ema=0.9, kl=0.01
-)
 _FLOW = {
     "frames": LONGEST,
     "width": 32,
@@ -82,14 +78,17 @@ FITS: dict[str, dict[str, Any]] = {
     "latent_diffusion": _FLOW,
     "vae": {"frames": LONGEST},
     "gan": {
-        "frames": FRAMES,
+        "frames": LONGEST,
         "channels": 16,
+        "nearest": 0.3,
+        "farthest": 0.7,
+        "copies": 2,
+        "stretch": 0.1,
         "updates": LOG_POINTS,
         "batch": 8,
         "generator_rate": 0.001,
         "discriminator_rate": 0.002,
         "ema": 0.9,
-        "autoencoder": IMAGE_AUTOENCODER,
     },
     "unet_diffusion": {
         "frames": FRAMES,

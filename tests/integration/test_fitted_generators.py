@@ -3,17 +3,12 @@
 import pytest
 import torch
 
-from ser.core.optim import LOG_POINTS, ignore
+from ser.core.optim import LOG_POINTS
 from ser.core.rng import make_rng
-from ser.generators import image_autoencoder
 from ser.generators.base import EnhancementConfig
 from tests.helpers.toy_generators import (
-    CLIPS,
-    FRAMES,
-    IMAGE_AUTOENCODER,
     LOWER,
     N_MELS,
-    NORMALISER,
     UPPER,
     bytes_of,
     embeddings_of,
@@ -25,12 +20,11 @@ from tests.helpers.toy_generators import (
     toy_mels,
 )
 
-LONG_IMAGE_AUTOENCODER = IMAGE_AUTOENCODER.model_copy(update={"updates": 300})
 LONG_FITS = {
     "diffusion": {"updates": 300},
     "latent_diffusion": {"updates": 300},
     "vae": {},
-    "gan": {"updates": 200, "autoencoder": LONG_IMAGE_AUTOENCODER},
+    "gan": {"updates": 200},
 }
 DIFFUSION = ["diffusion", "latent_diffusion"]
 
@@ -98,15 +92,3 @@ def test_enhancement_gives_a_clip_an_emotion_if_it_is_strong_enough(fitted, name
 
     assert difference(UPPER, 1.0) > 1 and difference(LOWER, 1.0) < -1
     assert difference(UPPER, 0.1) < -1
-
-
-def test_an_autoencoder_of_images_gives_back_what_it_is_given():
-    model = image_autoencoder.train(CLIPS, NORMALISER, FRAMES, LONG_IMAGE_AUTOENCODER, "fp32", 0, "toy", ignore)
-    mels = NORMALISER(CLIPS.crops(torch.arange(len(CLIPS)), FRAMES, 0.5))
-    latents = image_autoencoder.encode(model, mels, CLIPS.labels, "fp32")
-    assert latents.shape == (len(CLIPS), 4, N_MELS // 4, FRAMES // 4)
-    with torch.no_grad():
-        decoded, log_deviation = model.decode(latents, CLIPS.labels)
-    error = (decoded - mels).std()
-    assert error < 0.5 * mels.std()
-    assert float(log_deviation.exp().mean()) == pytest.approx(float(error), rel=0.5)  # it predicts its error

@@ -111,11 +111,11 @@ def test_fewer_clips_than_a_batch_still_train():
     assert len(train(real=few, epochs=2)[1]) == 2
 
 
-@pytest.mark.parametrize(("share", "synthetic"), [(0.0, 0), (0.3, 2), (0.5, 4)])
-def test_every_batch_has_the_share_of_synthetic_clips(share, synthetic):
+@pytest.mark.parametrize(("share", "synthetic"), [(0.0, 0), (0.3, 3), (0.5, 8)])
+def test_every_batch_has_the_share_of_synthetic_clips_on_top_of_real_ones(share, synthetic):
     stream = loop.Sources(REAL, SYNTHETIC, share).batches(8, torch.Generator().manual_seed(0))
     drawn = [next(stream) for _ in range(60)]
-    assert {len(batch) for batch in drawn} == {8}
+    assert {int((batch < len(REAL)).sum()) for batch in drawn} == {8}
     assert {int((batch >= len(REAL)).sum()) for batch in drawn} == {synthetic}
     drawn = torch.cat(drawn)
     assert set(drawn[drawn < len(REAL)].tolist()) == set(range(len(REAL)))
@@ -141,7 +141,7 @@ def test_synthetic_clips_are_used_in_training_alone():
     model.register_forward_pre_hook(watch)
     config = CONFIG.model_copy(update={"epochs": 1})
     loop.train(model, loop.Sources(REAL, loud, 0.3), VALIDATION, FRAMES, config, OFF, 0, ignore)
-    assert [int(batch.sum()) for batch in peaks[True]] == [2] * 5
+    assert [int(batch.sum()) for batch in peaks[True]] == [3] * 5
     assert not any(batch.any() for batch in peaks[False])
 
 

@@ -43,10 +43,10 @@ def mixture(generator, nearest, farthest=None, label=LOWER, count=COUNT, seed=0)
 def test_the_first_clip_alone_is_the_encoded_and_decoded_clip(generator):
     """A mixture at distance 0."""
     own = torch.nonzero(CLIPS.labels == UPPER)[:, 0].tolist()
-    start = generator.length.cumsum(0) - generator.length
+    start = generator.mixtures.length.cumsum(0) - generator.mixtures.length
     decoded = {}
     for clip in own:
-        tokens = generator.tokens[start[clip] :][: generator.length[clip]].float()
+        tokens = generator.mixtures.tokens[start[clip] :][: generator.mixtures.length[clip]].float()
         mel = fitted_autoencoder().decode(tokens[None], "fp32")[0, :, : min(int(CLIPS.length[clip]), LONGEST)]
         decoded[mel.numpy().tobytes()] = clip
     mels = mixture(generator, 0.0, label=UPPER)
@@ -55,15 +55,15 @@ def test_the_first_clip_alone_is_the_encoded_and_decoded_clip(generator):
 
 
 def test_tokens_are_those_of_the_training_clips_in_their_order(generator):
-    assert generator.tokens.dtype == torch.float16
-    assert generator.length.tolist() == [-(-min(length, LONGEST) // 4) for length in CLIPS.length.tolist()]
-    assert generator.length.sum() == len(generator.tokens)
-    start = generator.length.cumsum(0) - generator.length
+    assert generator.mixtures.tokens.dtype == torch.float16
+    assert generator.mixtures.length.tolist() == [-(-min(length, LONGEST) // 4) for length in CLIPS.length.tolist()]
+    assert generator.mixtures.length.sum() == len(generator.mixtures.tokens)
+    start = generator.mixtures.length.cumsum(0) - generator.mixtures.length
     for clip in (0, 7, 31):
-        length = int(generator.length[clip])
+        length = int(generator.mixtures.length[clip])
         mel = NORMALISER(CLIPS.left_aligned(torch.tensor([clip]), 4 * length))
         tokens = fitted_autoencoder().encode(mel, "fp32")[0]
-        stored = generator.tokens[start[clip] :][:length].float()
+        stored = generator.mixtures.tokens[start[clip] :][:length].float()
         # Silence behind shorter clips of a batch changes the normalisation of groups a little.
         assert float((stored - tokens).abs().mean()) < 0.25 * float(tokens.std())
 
@@ -76,7 +76,7 @@ def readable(monkeypatch):
     factors = torch.tensor([[emotion, 1, speaker, 1, text] for emotion, speaker, text in KINDS])
     clips = clips_from_mels(mels, label)
     generator = fit("vae", part(clips=clips, factors=factors, embeddings=embeddings_of(label)), frames=28)
-    generator.tokens[:] = torch.arange(len(KINDS)).repeat_interleave(generator.length)[:, None]
+    generator.mixtures.tokens[:] = torch.arange(len(KINDS)).repeat_interleave(generator.mixtures.length)[:, None]
     monkeypatch.setattr(generator.autoencoder, "decode", lambda tokens, _: tokens.mT.repeat_interleave(4, 2))
     return generator
 
@@ -124,9 +124,9 @@ def test_mixtures_lie_evenly_between_the_two_clips(readable):
 
 def test_the_second_clip_is_brought_to_the_length_of_the_first(readable):
     """As a whole, not cut: its tokens rise from the number of the clip by a half."""
-    start = readable.length.cumsum(0) - readable.length
-    for clip, length in enumerate(readable.length.tolist()):
-        readable.tokens[start[clip] :][:length] = torch.linspace(clip, clip + 0.5, length)[:, None].half()
+    start = readable.mixtures.length.cumsum(0) - readable.mixtures.length
+    for clip, length in enumerate(readable.mixtures.length.tolist()):
+        readable.mixtures.tokens[start[clip] :][:length] = torch.linspace(clip, clip + 0.5, length)[:, None].half()
     for one, other in zip(mixture(readable, 0.0), mixture(readable, 1.0), strict=True):
         assert one.shape == other.shape
         clip, length = int(other[0, 0]), other.shape[1] // 4
@@ -144,7 +144,7 @@ def test_the_state_has_everything(generator):
     restored = vae.VAE.restore(generator.state_dict(), generator.config)
     for mel, again in zip(sample(generator), sample(restored), strict=True):
         assert torch.equal(mel, again)
-    assert torch.equal(restored.conditions.codes, FACTORS)
+    assert torch.equal(restored.mixtures.conditions.codes, FACTORS)
 
 
 def test_a_range_that_ends_before_it_begins_is_refused():

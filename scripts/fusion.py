@@ -1,0 +1,70 @@
+"""An arm fused with handcrafted features, after a run of the study: `python -m scripts.fusion ARM`.
+
+To the log probabilities of every network of the arm, WEIGHT times those of a support vector machine on openSMILE's
+functionals are added (late fusion), which is fitted on the same folds (scripts/opensmile_svm.py). WEIGHT was chosen on
+validation speakers (docs/results.md). metrics/fusion.json has the arm and what becomes of it, as `compare_arms` does.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.calibration import CalibratedClassifierCV
+
+from scripts import fixed_features, kept_metrics, named, opensmile_svm
+from scripts.fixed_features import Candidate
+from scripts.overrides import merged
+from ser.audio.io import AudioConfig
+from ser.core import params
+from ser.core.atomic import replacing
+from ser.core.stage import stage
+from ser.data import manifest, splits
+from ser.evaluation.predictions import read_predictions
+from ser.evaluation.statistics import compare_arms
+
+WEIGHT = 0.5
+LEAST = 1e-6  # probability
+
+
+def main(arm: str) -> None:
+    """Fit the machines, fuse their predictions with those of `arm`, and compare."""
+    settings = merged(params.load(), named.HELD_OUT)
+    emotions = settings["emotions"]
+    networks = read_predictions(f"metrics/predictions/{arm}.csv", emotions)
+    catalogue = manifest.load(Path("data/catalogue.csv"))
+    clips = catalogue[catalogue["clip"].isin(networks["clip"])]
+    features = opensmile_svm.extract(clips["path"], params.read("audio", AudioConfig))
+    machines = fixed_features.predictions(
+        candidates(pd.DataFrame(features, index=clips["clip"])),
+        clips,
+        params.check(settings["split"], splits.SplitConfig, "split"),
+    )
+    arms = {arm: networks, "fused": fused(networks, machines, emotions)}
+    drawn = {"resamples": settings["study"]["resamples"], "seed": settings["seed"]}
+    _, details = compare_arms(arms, clips, emotions, settings["split"]["protocol"], **drawn)
+    with replacing(kept_metrics.FUSION) as temporary:
+        temporary.write_text(json.dumps(details, indent=2) + "\n")
+
+
+def candidates(features: pd.DataFrame) -> list[Candidate]:
+    """Return the machines of `opensmile_svm.candidates`, with probabilities (Platt scaling)."""
+    return [
+        each._replace(classifier=CalibratedClassifierCV(each.classifier, ensemble=False))
+        for each in opensmile_svm.candidates(features)
+    ]
+
+
+def fused(networks: pd.DataFrame, machines: pd.DataFrame, emotions: list[str]) -> pd.DataFrame:
+    """Return the predictions of the networks, changed by those of the machine of the same clip and repeat."""
+    of_clip = machines.set_index(["repeat", "clip"])[emotions]
+    second = of_clip.loc[pd.MultiIndex.from_frame(networks[["repeat", "clip"]])].to_numpy()
+    log = np.log(networks[emotions].clip(lower=LEAST).to_numpy()) + WEIGHT * np.log(second.clip(min=LEAST))
+    result = networks.copy()
+    result[emotions] = np.exp(log) / np.exp(log).sum(1, keepdims=True)
+    return result.assign(predicted=np.take(emotions, log.argmax(1)))
+
+
+if __name__ == "__main__":
+    stage(main, *sys.argv[1:])
