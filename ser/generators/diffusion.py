@@ -9,18 +9,17 @@ from ser.generators.base import TrainingPart
 from ser.generators.conditions import Conditions
 from ser.generators.flow import FlowConfig
 from ser.generators.sequence_diffusion import SequenceDiffusion
-from ser.generators.sequences import FRAMES
+from ser.generators.sequences import FRAMES, from_patches, patches
 
 
 class Diffusion(SequenceDiffusion):
     """A token is FRAMES frames of the mel, band by band."""
 
     def to_tokens(self, mels: Tensor) -> Tensor:
-        tokens = mels.unflatten(2, (-1, FRAMES)).transpose(1, 2)
-        return tokens.flatten(2)
+        return patches(mels)
 
     def to_mels(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(2, (-1, FRAMES)).transpose(1, 2).flatten(2)
+        return from_patches(tokens)
 
     @classmethod
     def fit(cls, part: TrainingPart, config: FlowConfig, seed: int, log: Log) -> "Diffusion":

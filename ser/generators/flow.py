@@ -1,10 +1,12 @@
 """Rectified flow over sequences of tokens with a transformer: what `diffusion` and `latent_diffusion` share.
 
-Clean tokens (time 0) and noise (time 1) are joined by straight lines, and the network predicts their direction (Liu et
-al. 2023, arXiv 2209.03003); times are drawn from a logit-normal distribution (Esser et al. 2024, arXiv 2403.03206). The
-network is a transformer whose blocks are scaled and shifted by time and conditions (adaLN-zero, Peebles & Xie 2023,
-arXiv 2212.09748). Conditions are dropped one by one, for classifier-free guidance (Ho & Salimans 2022, arXiv
-2207.12598), and paths are followed by Heun's method (Karras et al. 2022, arXiv 2206.00364).
+Clean tokens (time 0) and noise (time 1) are joined by straight lines, whose direction is learnt (Liu et al. 2023, arXiv
+2209.03003); times are drawn from a logit-normal distribution (Esser et al. 2024, arXiv 2403.03206). The network
+predicts clean tokens, and the direction follows: speech fills a small part of the space of its patches and noise all of
+it, which a narrow network cannot carry (Li & He 2025, Back to Basics: Let Denoising Generative Models Denoise, arXiv
+2511.13720). The network is a transformer whose blocks are scaled and shifted by time and conditions (adaLN-zero,
+Peebles & Xie 2023, arXiv 2212.09748). Conditions are dropped one by one, for classifier-free guidance (Ho & Salimans
+2022, arXiv 2207.12598), and paths are followed by Heun's method (Karras et al. 2022, arXiv 2206.00364).
 """
 
 import math
@@ -23,6 +25,9 @@ from ser.core.rng import make_rng
 from ser.core.stage import progress
 from ser.generators import conditions
 from ser.generators.sequences import FRAMES, Sequences, inside
+
+MEAN_LOGIT = 1.0  # of times in training: noisy ones, which decide what is said and how, are the harder ones
+LEAST_TIME = 0.05  # by which the error of the clean tokens is divided at least, to become that of the direction
 
 
 class FlowConfig(DescentConfig):
@@ -103,7 +108,8 @@ class Flow(nn.Module):
         for block in self.blocks:
             hidden = block(hidden, vector, inside(length, len(position)))
         scale, offset = self.modulation(vector)[:, None].chunk(2, dim=2)
-        return self.tokens_out(self.norm(hidden) * (1 + scale) + offset)
+        clean = self.tokens_out(self.norm(hidden) * (1 + scale) + offset).float()
+        return (tokens - clean) / time.clamp(min=LEAST_TIME)[:, None, None]
 
 
 def _zero(layer: nn.Linear) -> nn.Linear:
@@ -136,7 +142,7 @@ def train(
         clean, length = sequences.padded(index)
         codes = conditions.dropped(factors[sequences.clip_index[index]], config.unconditional, rng)
         noise = torch.randn(clean.shape, generator=rng).to(device)
-        time = torch.sigmoid(torch.randn(len(clean), generator=rng)).to(device)
+        time = torch.sigmoid(MEAN_LOGIT + torch.randn(len(clean), generator=rng)).to(device)
         noisy = clean + time[:, None, None] * (noise - clean)
         with autocast(device, config.precision):
             predicted = model(noisy, time, length, codes, sequences.numbers[index])

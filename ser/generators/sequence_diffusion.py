@@ -26,14 +26,14 @@ class SequenceDiffusion(base.Generator):
     FitConfig = FlowConfig
     SampleConfig = FlowSampleConfig
     token_mean: Tensor  # [token width]
-    token_std: Tensor
+    token_std: Tensor  # one number: what varies little is to stay small, and to be denoised late
 
     def __init__(self, config: FlowConfig, normaliser: Normaliser, conditions: Conditions, token_width: int) -> None:
         super().__init__(config, normaliser)
         self.conditions = conditions
         self.flow = Flow(config, token_width, conditions.sizes)
         self.register_buffer("token_mean", torch.zeros(token_width))
-        self.register_buffer("token_std", torch.ones(token_width))
+        self.register_buffer("token_std", torch.ones(1))
 
     @abstractmethod
     def to_tokens(self, mels: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class SequenceDiffusion(base.Generator):
         made = sequences.make(
             part.clips, part.normaliser, self.to_tokens, config.frames, config.copies, config.stretch, rng
         )
-        self.token_mean[:], self.token_std[:] = made.tokens.mean(0), made.tokens.std(0).clamp(min=1e-3)
+        self.token_mean[:], self.token_std[:] = made.tokens.mean(0), made.tokens.std(0).square().mean().sqrt()
         made.tokens.sub_(self.token_mean).div_(self.token_std)
         self.flow.load_state_dict(train(self.flow, made, part.factors, config, seed, log))
         return self.eval()

@@ -89,6 +89,16 @@ def join(tokens: list[Tensor], clip_index: Tensor) -> Sequences:
     return Sequences(torch.cat(tokens), length.cumsum(0) - length, length, clip_index, numbers)
 
 
+def patches(mels: Tensor) -> Tensor:
+    """Mels `[batch, n_mels, frames]` as patches of FRAMES frames, `[batch, frames / FRAMES, n_mels * FRAMES]`."""
+    return mels.unflatten(2, (-1, FRAMES)).transpose(1, 2).flatten(2)
+
+
+def from_patches(cells: Tensor) -> Tensor:
+    """The inverse of `patches`."""
+    return cells.unflatten(2, (-1, FRAMES)).transpose(1, 2).flatten(2)
+
+
 def n_tokens(frames: Tensor) -> Tensor:
     """How many tokens clips of so many frames have."""
     return -(-frames // FRAMES)
@@ -114,5 +124,5 @@ def stretched(
     time = (torch.arange(count, device=clips.device) + 0.5) * speed[:, None] / width * 2 - 1
     band = (torch.arange(n_mels, device=clips.device) + 0.5) / n_mels / height[:, None] * 2 - 1
     grid = torch.stack(torch.broadcast_tensors(time[:, None, :], band[:, :, None]), dim=3)
-    mels = F.grid_sample(source[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
+    mels = F.grid_sample(source[:, None], grid, "bicubic", "border", align_corners=False)[:, 0]
     return torch.where(inside(frames, count)[:, None], mels, normaliser.silence()), frames

@@ -85,10 +85,19 @@ def test_everything_that_is_given_matters():
         assert (model(*arguments)[:, :3] - reference).abs().amax((1, 2)).min() > 1e-5
 
 
-def test_an_untrained_flow_predicts_nothing():
+def test_an_untrained_flow_leads_from_anywhere_to_the_mean():
+    """The clean tokens that it predicts are zero."""
     torch.manual_seed(0)
-    model = Flow(CONFIG, WIDTH, SIZES)
-    assert not model(*inputs()).any()
+    tokens, time, *more = inputs()
+    direction = Flow(CONFIG, WIDTH, SIZES)(tokens, time, *more)
+    torch.testing.assert_close(tokens - time[:, None, None] * direction, torch.zeros_like(tokens), atol=1e-5, rtol=0)
+
+
+def test_near_the_clean_end_an_error_is_divided_by_the_least_time():
+    tokens, time, *more = inputs()
+    directions = [network()(tokens, torch.full_like(time, each), *more) for each in (flow.LEAST_TIME, 1e-6)]
+    assert all(torch.isfinite(direction).all() for direction in directions)
+    assert directions[1].abs().mean() < 2 * directions[0].abs().mean()
 
 
 def test_waves_tell_places_apart_and_are_bounded():
