@@ -65,7 +65,7 @@ PARAMS = {
 }
 AUTOENCODER = AutoencoderConfig(
     frames=16,
-    channels=[8, 8, 8],
+    channels=8,
     latents=4,
     stretch=0.1,
     updates=50,
