@@ -202,4 +202,4 @@ def test_enhancement_keeps_the_more_of_a_clip_the_weaker_it_is(enhancing):
     for strength in (0.05, 0.4, 0.9):
         result = enhanced(generator, mels, LOWER, strength=strength, steps=8)
         changes.append(sum(float((mel - own).abs().mean()) for mel, own in zip(result, mels)))
-    assert changes[0] < 0.8 * min(changes[1:])  # the toy autoencoder loses much of the noise in the mels
+    assert changes[0] < 0.9 * min(changes[1:])  # the toy autoencoder loses much of the noise in the mels

@@ -113,7 +113,7 @@ def test_finished_folds_of_a_training_outlive_the_edit_of_a_plot(fingerprints):
         ("arms.vae.share", 0.5, {"train_synthetic"}),
         ("arms.gan.share", 0.5, set()),
         ("generators.vae.fit.frames", 64, {"fit", "sample"}),
-        ("generators.vae.sample.nearest", 0.5, {"sample"}),
+        ("generators.vae.sample.nearest", 0.2, {"sample"}),
         ("audio.trim_db", 20.0, {"sample"}),
         ("autoencoder.latents", 16, {"fit_autoencoder"}),
         ("generators.gan.sample.count", 5, set()),

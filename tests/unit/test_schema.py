@@ -107,7 +107,7 @@ def test_a_missing_key_is_named_wherever_it_stood(values):
         (("generators", "difusion"), {}, "unknown key `generators.difusion`, did you mean `diffusion`?"),
         (("generators", "diffusion", "fit", "heads"), 7, "key `generators.diffusion.fit.heads`: Value error, must "),
         (("generators", "latent_diffusion", "fit", "frames"), 90, "Input should be a multiple of 4, found 90"),
-        (("generators", "vae", "sample", "farthest"), 0.1, "Value error, must not be less than `nearest`, found 0.1"),
+        (("generators", "vae", "sample", "farthest"), 0.05, "Value error, must not be less than `nearest`, found 0.05"),
         (("autoencoder", "channels"), 0, "key `autoencoder.channels`: Input should be greater than 0, found 0"),
         (("enhancement", "strength"), 0.0, "key `enhancement.strength`: Input should be greater than 0"),
     ],
