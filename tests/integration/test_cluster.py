@@ -129,22 +129,24 @@ def test_a_driver_that_is_killed_goes_on_and_leaves_nobody_behind(work):
 
 
 def test_an_error_stops_what_depends_on_it_and_nothing_else(complete):
-    study = {"generators": ["gan"], "enhanced": []}
-    generators = {"gan": {"fit": {"frames": 33}}}
-    change(complete, {"study": study, "generators": generators, "training": {"label_smoothing": 0.2}})
+    name = "unet_diffusion"
+    study = {"generators": [name], "enhanced": []}
+    generators = {name: {"fit": {"frames": 33}}}  # which the fit of a fold refuses, as it has to see the mels
+    arms = {name: {"share": 0.2}}
+    change(complete, {"study": study, "arms": arms, "generators": generators, "training": {"label_smoothing": 0.2}})
     running = start(complete)
     printed, _ = running.communicate()
     assert running.returncode == 1
     *_, count, first, second = printed.strip().splitlines()
     assert count == "error: 2 tasks failed; the same command goes on with what is left"
     for fold, line in enumerate(sorted([first, second])):
-        log = f"logs/fit@gan/0-{fold}.log"
-        assert line.startswith(f"fit@gan, fold 0-{fold}: error: params.yaml: key `generators.gan.fit.frames`")
+        log = f"logs/fit@{name}/0-{fold}.log"
+        assert line.startswith(f"fit@{name}, fold 0-{fold}: error: params.yaml: key `generators.{name}.fit.frames`")
         assert line.endswith(f"; see {log}")
         assert len(re.findall(": process ", (complete / log).read_text())) == 1
-        assert "generators.gan.fit.frames" in (complete / log).read_text()
+        assert f"generators.{name}.fit.frames" in (complete / log).read_text()
     begun = {name.partition("/")[0] for name in logs(complete)}
-    assert begun == {"train@baseline", "train@masked", "train@augmented", "embed", "fit@gan", "export"}
+    assert begun == {"train@baseline", "train@masked", "train@augmented", "embed", f"fit@{name}", "export"}
     assert "train@masked" not in call("dvc", "status", cwd=complete)
 
 
