@@ -7,7 +7,7 @@ is small, as in latent diffusion (Rombach et al. 2022, arXiv 2112.10752): latent
 fitted once per fold and shared by the generators that work on its tokens.
 """
 
-from typing import Annotated, cast
+from typing import cast
 
 import torch
 from pydantic import Field
@@ -27,7 +27,7 @@ LOG_VARIANCE = -6.0  # of the latents, at first; they have a mean variance of 1
 
 class AutoencoderConfig(DescentConfig):
     frames: int = Field(gt=0, multiple_of=FRAMES)
-    channels: Annotated[int, Field(gt=0)]
+    channels: int = Field(gt=0)
     latents: int = Field(gt=0)
     stretch: float = Field(ge=0, lt=1)
     kl: float = Field(ge=0)

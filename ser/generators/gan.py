@@ -8,8 +8,6 @@ spectral normalisation (Miyato et al. 2018, arXiv 1802.05957), a projection disc
 refiner.
 """
 
-from typing import Annotated
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -33,7 +31,7 @@ from ser.generators.sequences import FRAMES
 
 class GANConfig(Shares):
     frames: int = Field(gt=0, multiple_of=FRAMES)
-    channels: Annotated[int, Field(gt=0)]
+    channels: int = Field(gt=0)
     copies: int = Field(gt=0)
     stretch: float = Field(ge=0, lt=1)
     updates: int = Field(ge=LOG_POINTS)

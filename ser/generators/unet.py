@@ -36,9 +36,9 @@ class UNetConfig(DescentConfig):
     channels: list[Annotated[int, Field(gt=0, multiple_of=8)]] = Field(min_length=1)
     unconditional: float = Field(ge=0, le=1)
 
-    def check_sizes(self, generator: str, n_mels: int, factor: int = 1) -> None:
-        """Raise InputError where mels do not divide into the U-Net's cells, each `factor` mel cells wide and high."""
-        cell = factor * self.patch * 2 ** (len(self.channels) - 1)
+    def check_sizes(self, generator: str, n_mels: int) -> None:
+        """Raise InputError where mels do not divide into the U-Net's cells."""
+        cell = self.patch * 2 ** (len(self.channels) - 1)
         for key, size in {f"generators.{generator}.fit.frames": self.frames, "mels.n_mels": n_mels}.items():
             if size % cell:
                 raise InputError(
@@ -58,13 +58,13 @@ class UNetSampleConfig(Config):
 class ConditionalUNet(nn.Module):
     """A compact U-Net (diffusers' UNet2DModel) on `patch` x `patch` cells, attention at its coarsest level."""
 
-    def __init__(self, config: UNetConfig, width: int, depth: int) -> None:
+    def __init__(self, config: UNetConfig, width: int) -> None:
         super().__init__()
         *fine, _ = channels = config.channels
         self.patch = config.patch
         self.unet = UNet2DModel(
-            in_channels=depth * config.patch**2,
-            out_channels=depth * config.patch**2,
+            in_channels=config.patch**2,
+            out_channels=config.patch**2,
             layers_per_block=1,
             block_out_channels=channels,
             down_block_types=["DownBlock2D"] * len(fine) + ["AttnDownBlock2D"],
@@ -77,7 +77,7 @@ class ConditionalUNet(nn.Module):
         self.unconditional = nn.Parameter(torch.zeros(4 * channels[0]))
 
     def forward(self, images: Tensor, time: Tensor, condition: Tensor, conditioned: Tensor) -> Tensor:
-        """Predicted v `[batch, depth, height, width]` at `time` [batch].
+        """Predicted v `[batch, 1, height, width]` at `time` [batch].
 
         `condition` [batch, width] is used where `conditioned` [batch] is true.
         """
@@ -87,9 +87,9 @@ class ConditionalUNet(nn.Module):
             return F.pixel_shuffle(self.unet(cells, time, embedded).sample, self.patch)
 
 
-def build(config: UNetConfig, width: int, depth: int = 1) -> ConditionalUNet:
-    """A U-Net for images with `depth` channels, given conditions of `width` numbers."""
-    return ConditionalUNet(config, width, depth).to(memory_format=torch.channels_last)
+def build(config: UNetConfig, width: int) -> ConditionalUNet:
+    """A U-Net, given conditions of `width` numbers."""
+    return ConditionalUNet(config, width).to(memory_format=torch.channels_last)
 
 
 def sample_embeddings(embeddings: Tensor, count: int, spread: float, rng: torch.Generator) -> Tensor:
@@ -130,7 +130,7 @@ def make_solver(sampler: Sampler, steps: int, start: float = 1.0) -> Solver:
 
 def train(
     model: ConditionalUNet,  # on its device
-    images: Callable[[Tensor, torch.Generator], Tensor],  # from clip numbers [batch]: [batch, depth, height, width]
+    images: Callable[[Tensor, torch.Generator], Tensor],  # from clip numbers [batch]: [batch, 1, height, width]
     conditions: Tensor,  # [clips, width], the condition of each clip
     config: UNetConfig,
     seed: int,
@@ -159,7 +159,7 @@ def train(
 
 def denoise(
     model: ConditionalUNet,
-    images: Tensor,  # [batch, depth, height, width], as noisy as the solver's first level
+    images: Tensor,  # [batch, 1, height, width], as noisy as the solver's first level
     condition: Tensor,  # [batch, width]
     solver: Solver,  # from `make_solver`
     guidance: float,  # 0 ignores the condition, 1 is the condition as trained
