@@ -39,6 +39,13 @@ class EnhancementConfig(Config):
     guidance: float = Field(ge=0)
 
 
+class RecognitionConfig(Config):
+    levels: int = Field(gt=0)
+    lowest: float = Field(gt=0, lt=1)
+    highest: float = Field(gt=0, lt=1)
+    scale: float = Field(gt=0)
+
+
 class Generator(nn.Module, ABC):
     """A model of the mels of one fold's training clips, by emotion.
 
@@ -95,6 +102,22 @@ class Generator(nn.Module, ABC):
 
         This is the "enhancement" of Kim & Lee 2024, known for pictures as SDEdit (Meng et al. 2022, arXiv 2108.01073).
         Generators that are no diffusion models do not have it.
+        """
+        raise NotImplementedError
+
+    def log_likelihoods(
+        self,
+        mels: list[Tensor],  # normalised, [n_mels, frames], of at most `config.frames` of the FitConfig
+        n_classes: int,
+        config: RecognitionConfig,
+        rng: torch.Generator,
+    ) -> Tensor:
+        """How well each class explains each mel, `[clips, classes]`: minus the error of denoising it as that class.
+
+        The error is summed over the tokens of a mel and averaged over `levels` of noise; a level has the same noise
+        under all classes. Up to a constant and a scale it bounds the log likelihood (Li et al. 2023, Your Diffusion
+        Model is Secretly a Zero-Shot Classifier, arXiv 2303.16203). Generators that are no diffusion models do not have
+        it.
         """
         raise NotImplementedError
 

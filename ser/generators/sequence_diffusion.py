@@ -1,17 +1,18 @@
 """Diffusion over a clip as a sequence of tokens: what `diffusion` and `latent_diffusion` share as generators."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from ser.core.device import autocast
 from ser.core.optim import Log
 from ser.core.rng import make_rng
 from ser.data.clips import Normaliser
 from ser.generators import base, sequences
-from ser.generators.base import EnhancementConfig, TrainingPart
+from ser.generators.base import EnhancementConfig, RecognitionConfig, TrainingPart
 from ser.generators.conditions import EMOTION, Conditions, scaled
 from ser.generators.flow import Flow, FlowConfig, FlowSampleConfig, follow, train
 from ser.generators.sequences import FRAMES, inside, n_tokens
@@ -89,14 +90,52 @@ class SequenceDiffusion(base.Generator):
             codes[:, EMOTION], guidance = 1 + labels, config.guidance
 
         def denoise(index: Tensor) -> list[Tensor]:
-            longest = int(length[index].max())
-            part = [mels[number].to(self.device) for number in index.tolist()]
-            padded = torch.stack([self.normaliser.padded(mel, longest * FRAMES) for mel in part])
-            clean = (self.to_tokens(padded) - self.token_mean) / self.token_std
-            noisy = clean + config.strength * (noise[index.cpu(), :longest].to(self.device) - clean)
+            clean = self._clean_tokens(mels, index, length)
+            noisy = clean + config.strength * (noise[index.cpu(), : clean.shape[1]].to(self.device) - clean)
             return self._denoise(noisy, frames[index], codes[index], config.steps, guidance, config.strength)
 
         return in_order_of_length(frames, denoise, batch)
+
+    @torch.inference_mode()
+    def log_likelihoods(
+        self, mels: list[Tensor], n_classes: int, config: RecognitionConfig, rng: torch.Generator, batch: int = 64
+    ) -> Tensor:
+        """See `Generator.log_likelihoods`; all factors but the emotion are unknown."""
+        frames = torch.tensor([mel.shape[1] for mel in mels], device=self.device)
+        length = n_tokens(frames)
+        times = torch.linspace(config.lowest, config.highest, config.levels).tolist()
+        noises = torch.randn(config.levels, int(length.max()), len(self.token_mean), generator=rng).to(self.device)
+        codes = torch.zeros(n_classes, self.conditions.codes.shape[1], dtype=torch.long, device=self.device)
+        codes[:, EMOTION] = 1 + torch.arange(n_classes)
+
+        def errors(index: Tensor) -> Tensor:
+            clean = self._clean_tokens(mels, index, length)
+            clips, longest = clean.shape[:2]
+            counted = inside(length[index], longest)
+            conditions = (
+                length[index].repeat(n_classes),
+                codes.repeat_interleave(clips, 0),
+                scaled(frames[index], 1.0, 1.0).repeat(n_classes, 1),
+            )
+            total = torch.zeros(n_classes, clips, device=self.device)
+            for time, noise in zip(times, noises[:, :longest], strict=True):
+                noisy = (clean + time * (noise - clean)).repeat(n_classes, 1, 1)
+                with autocast(self.device, self.config.precision):
+                    direction = self.flow(noisy, torch.full((len(noisy),), time, device=self.device), *conditions)
+                error = (direction.float().unflatten(0, (n_classes, clips)) - (noise - clean)).square().mean(3)
+                total += (error * counted).sum(2)
+            return total.T / config.levels
+
+        return -torch.stack(in_order_of_length(frames, errors, batch))
+
+    def _clean_tokens(self, mels: list[Tensor], index: Tensor, length: Tensor) -> Tensor:
+        """The mels `index` [n] of `length` tokens [clips] as tokens `[n, longest, token width]`, silent beyond the end.
+
+        Tokens have the mean 0 and the standard deviation 1 that the flow knows.
+        """
+        longest = FRAMES * int(length[index].max())
+        padded = [self.normaliser.padded(mels[number].to(self.device), longest) for number in index.tolist()]
+        return (self.to_tokens(torch.stack(padded)) - self.token_mean) / self.token_std
 
     def _denoise(
         self, tokens: Tensor, frames: Tensor, codes: Tensor, steps: int, guidance: float, start: float = 1.0
@@ -114,7 +153,7 @@ class SequenceDiffusion(base.Generator):
 
 def in_order_of_length(
     length: Tensor,  # [clips]
-    make: Callable[[Tensor], list[Any]],  # what belongs to the clips with these numbers
+    make: Callable[[Tensor], Iterable[Any]],  # what belongs to the clips with these numbers
     batch: int,
 ) -> list[Any]:
     """What `make` makes of all clips, a batch of about the same length at a time, in the order of the clips."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ser.core.rng import make_rng
-from ser.generators.base import EnhancementConfig
+from ser.generators.base import EnhancementConfig, RecognitionConfig
 from ser.generators.conditions import EMOTION
 from ser.generators.sequence_diffusion import in_order_of_length
 from ser.generators.sequences import FRAMES
@@ -158,3 +158,29 @@ def test_batches_are_in_order_of_length_and_results_in_the_order_of_the_clips():
 
     assert in_order_of_length(length, make, 2) == [f"clip {number}" for number in range(5)]
     assert batches == [[4, 1], [3, 0], [2]]
+
+
+LEVELS = RecognitionConfig(levels=8, lowest=0.3, highest=0.9, scale=1.0)
+
+
+def likelihoods(generator, mels, config=LEVELS, batch=64, seed=0):
+    return generator.log_likelihoods(mels, 2, config, make_rng(seed), batch)
+
+
+def test_the_class_of_a_mel_explains_it_best(generator):
+    mels = [*toy_mels(LOWER), *toy_mels(UPPER)]
+    found = likelihoods(generator, mels)
+    assert found.shape == (len(mels), 2) and (found < 0).all()
+    assert found.argmax(1).tolist() == [LOWER] * (len(mels) // 2) + [UPPER] * (len(mels) // 2)
+
+
+def test_likelihoods_do_not_depend_on_the_other_mels_of_a_batch(diffusion):
+    mels = [torch.randn(N_MELS, frames) for frames in (5, LONGEST, 12, 9)]
+    torch.testing.assert_close(
+        likelihoods(diffusion, mels), likelihoods(diffusion, mels, batch=1), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_generators_that_are_no_diffusion_models_have_no_likelihoods():
+    with pytest.raises(NotImplementedError):
+        fit("vae").log_likelihoods(toy_mels(LOWER), 2, LEVELS, make_rng(0))
