@@ -206,6 +206,9 @@ def results(details: dict[str, Any]) -> None:
     if len(details["enhanced"]["arms"]) > 1:
         with st.expander("Enhanced test clips"):
             st.markdown(f"{tables.table(details['enhanced'])}\n\n{tables.ENHANCED_NOTE}")
+    if len(details["fused"]["arms"]) > 1:
+        with st.expander("Generators as classifiers"):
+            st.markdown(f"{tables.table(details['fused'])}\n\n{tables.FUSED_NOTE}")
     for title, figure in {
         "UA of each arm": "ua",
         "Confusion of emotions": "confusion",

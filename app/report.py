@@ -33,6 +33,7 @@ PICTURES = {
     "Training loss": "plots/learning_curves.png",
     "Quality of the generated clips": "plots/quality.png",
     "Enhanced test clips": "plots/enhanced.png",
+    "Generators as classifiers": "plots/fused.png",
 }
 
 
@@ -90,6 +91,8 @@ def tables_of(details: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Quality of the generated clips", tables.quality_table(details["quality"])
     if len(details["enhanced"]["arms"]) > 1:
         yield "Enhanced test clips", f"{tables.table(details['enhanced'])}\n\n{tables.ENHANCED_NOTE}"
+    if len(details["fused"]["arms"]) > 1:
+        yield "Generators as classifiers", f"{tables.table(details['fused'])}\n\n{tables.FUSED_NOTE}"
 
 
 def listen(generator: str) -> dict[str, Path]:

@@ -24,7 +24,7 @@ def _used(settings: dict[str, Any]) -> dict[str, Any]:
 
     Policies and generators that take no part are left out; knobs that params.yaml leaves out have their defaults.
     """
-    study = settings["study"]
+    study = {"recognising": []} | settings["study"]  # the oldest results know no generators that recognise
     generators = study["generators"]
     unused = {"export"}
     if not generators:
@@ -38,9 +38,10 @@ def _used(settings: dict[str, Any]) -> dict[str, Any]:
         arm: _defaults(AugmentationConfig) | settings["augmentation"].get(arm, {}) for arm in policies
     }
     for section in {"arms", "generators"} & used.keys():
-        used[section] = {name: value for name, value in settings[section].items() if name in generators}
-    if not generators:
-        used["study"] = {key: value for key, value in study.items() if key != "build_on"}
+        used[section] = {name: dict(value) for name, value in settings[section].items() if name in generators}
+    for name in set(generators).difference(study["recognising"]):
+        used["generators"][name].pop("recognition", None)
+    used["study"] = {key: value for key, value in study.items() if generators or key != "build_on"}
     return used
 
 

@@ -9,7 +9,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from sklearn.calibration import CalibratedClassifierCV
 
@@ -21,11 +20,11 @@ from ser.core import params
 from ser.core.atomic import replacing
 from ser.core.stage import stage
 from ser.data import manifest, splits
+from ser.evaluation.fusion import fused
 from ser.evaluation.predictions import read_predictions
 from ser.evaluation.statistics import compare_arms
 
 WEIGHT = 0.5
-LEAST = 1e-6  # probability
 
 
 def main(arm: str) -> None:
@@ -41,7 +40,7 @@ def main(arm: str) -> None:
         clips,
         params.check(settings["split"], splits.SplitConfig, "split"),
     )
-    arms = {arm: networks, "fused": fused(networks, machines, emotions)}
+    arms = {arm: networks, "fused": fused(networks, machines, emotions, WEIGHT)}
     drawn = {"resamples": settings["study"]["resamples"], "seed": settings["seed"]}
     _, details = compare_arms(arms, clips, emotions, settings["split"]["protocol"], **drawn)
     with replacing(kept_metrics.FUSION) as temporary:
@@ -54,16 +53,6 @@ def candidates(features: pd.DataFrame) -> list[Candidate]:
         each._replace(classifier=CalibratedClassifierCV(each.classifier, ensemble=False))
         for each in opensmile_svm.candidates(features)
     ]
-
-
-def fused(networks: pd.DataFrame, machines: pd.DataFrame, emotions: list[str]) -> pd.DataFrame:
-    """Return the predictions of the networks, changed by those of the machine of the same clip and repeat."""
-    of_clip = machines.set_index(["repeat", "clip"])[emotions]
-    second = of_clip.loc[pd.MultiIndex.from_frame(networks[["repeat", "clip"]])].to_numpy()
-    log = np.log(networks[emotions].clip(lower=LEAST).to_numpy()) + WEIGHT * np.log(second.clip(min=LEAST))
-    result = networks.copy()
-    result[emotions] = np.exp(log) / np.exp(log).sum(1, keepdims=True)
-    return result.assign(predicted=np.take(emotions, log.argmax(1)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from ser.data.splits import SplitConfig
 from ser.evaluation.study import StudyConfig
 from ser.generators import base
 from ser.generators.autoencoder import AutoencoderConfig
-from ser.generators.base import EnhancementConfig
+from ser.generators.base import EnhancementConfig, RecognitionConfig
 from ser.models.classifier import ClassifierConfig
 from ser.training.arms import ArmConfig, ArmTrainingConfig
 from ser.training.augmentation import AugmentationConfig
@@ -53,31 +53,37 @@ class ParamsConfig(Config):
 def check(values: dict[str, Any]) -> None:
     """Refuse values of params.yaml that no stage would accept; the InputError names every such key."""
     config = params.check(values, ParamsConfig)
-    study = config.study
+    _check_generators(values["generators"], config.study.generators)
+    _check_study(config.study, values)
+    if config.export.arm not in config.study.stage_of:
+        raise InputError(f"params.yaml: key `export.arm`: {config.export.arm} is not in `study`")
+
+
+def _check_generators(sections: dict[str, Any], studied: list[str]) -> None:
+    for name in sections:
+        if name not in base.known():
+            raise InputError(f"params.yaml: unknown key `generators.{name}`, {hint(name, base.known())}")
+    for name in dict.fromkeys([*studied, *sections]):
+        generator = base.get(name)
+        fields: dict[str, Any] = {"fit": generator.FitConfig, "sample": generator.SampleConfig, "recognised": bool}
+        if generator.log_likelihoods is not base.Generator.log_likelihoods:
+            fields["recognition"] = RecognitionConfig
+        kind = create_model("GeneratorConfig", __base__=Config, **fields)
+        params.check(sections.get(name), kind, f"generators.{name}")
+
+
+def _check_study(study: StudyConfig, values: dict[str, Any]) -> None:
     for arm in study.arms:
         params.check(values["augmentation"].get(arm), AugmentationConfig, f"augmentation.{arm}")
     for name in study.generators:
-        base.get(name)
         params.check(values["arms"].get(name), ArmConfig, f"arms.{name}")
-    for name in config.generators:
-        if name not in base.known():
-            raise InputError(f"params.yaml: unknown key `generators.{name}`, {hint(name, base.known())}")
-    for name in {**dict.fromkeys(study.generators), **config.generators}:
-        generator = base.get(name)
-        kind = create_model(
-            "GeneratorConfig",
-            __base__=Config,
-            fit=generator.FitConfig,
-            sample=generator.SampleConfig,
-            recognised=bool,
-        )
-        params.check(values["generators"].get(name), kind, f"generators.{name}")
-    for name in study.enhanced:
-        if name not in study.generators:
-            raise InputError(f"params.yaml: key `study.enhanced`: {name} is not in `study.generators`")
-        if base.get(name).enhance is base.Generator.enhance:
-            raise InputError(f"params.yaml: key `study.enhanced`: ser/generators/{name}.py has no `enhance`")
+    for key, method in {"enhanced": "enhance", "recognising": "log_likelihoods"}.items():
+        for name in getattr(study, key):
+            if name not in study.generators:
+                raise InputError(f"params.yaml: key `study.{key}`: {name} is not in `study.generators`")
+            if getattr(base.get(name), method) is getattr(base.Generator, method):
+                raise InputError(f"params.yaml: key `study.{key}`: ser/generators/{name}.py has no `{method}`")
     if study.build_on not in values["augmentation"]:
         raise InputError(f"params.yaml: key `study.build_on`: {study.build_on} is not in `augmentation`")
-    if config.export.arm not in [*study.arms, *study.generators]:
-        raise InputError(f"params.yaml: key `export.arm`: {config.export.arm} is not in `study`")
+    if study.recognising and study.build_on not in study.arms:
+        raise InputError(f"params.yaml: key `study.recognising`: needs the arm {study.build_on} in `study.arms`")

@@ -10,6 +10,7 @@ class StudyConfig(Config):
     generators: list[str]  # each has an arm on real and synthetic clips
     build_on: str
     enhanced: list[str]  # generators that enhance test clips
+    recognising: list[str]  # generators that recognise test clips
     resamples: int = Field(gt=0)
 
     @field_validator("arms")

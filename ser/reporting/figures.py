@@ -74,6 +74,11 @@ def enhanced(details: dict[str, Any]) -> Figure:
     return _ua(details, "Unweighted accuracy of the baseline on enhanced test clips", tables.ENHANCED_NOTE)
 
 
+def fused(details: dict[str, Any]) -> Figure:
+    """UA of generators as classifiers, alone and fused with a network."""
+    return _ua(details, "Unweighted accuracy of generators as classifiers", tables.FUSED_NOTE)
+
+
 @styled
 def _ua(details: dict[str, Any], title: str, note: str = "") -> Figure:
     arms, corpora = details["arms"], list(details["corpora"])

@@ -26,6 +26,12 @@ ENHANCED_NOTE = (
     "label."
 )
 
+FUSED_NOTE = (
+    "A generator itself recognises a clip as the emotion under which it denoises it best (Li et al. 2023, arXiv "
+    "2303.16203). +: probabilities of two recognisers, multiplied. Fusing the network with a second network is the "
+    "control."
+)
+
 # Metrics of synthetic clips: title, factor, decimals, and which way is better.
 QUALITY = {
     "frechet": ("Fréchet", 1, 1, "lower"),

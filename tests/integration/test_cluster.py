@@ -130,7 +130,7 @@ def test_a_driver_that_is_killed_goes_on_and_leaves_nobody_behind(work):
 
 def test_an_error_stops_what_depends_on_it_and_nothing_else(complete):
     name = "unet_diffusion"
-    study = {"generators": [name], "enhanced": []}
+    study = {"generators": [name], "enhanced": [], "recognising": []}
     generators = {name: {"fit": {"frames": 33}}}  # which the fit of a fold refuses, as it has to see the mels
     arms = {name: {"share": 0.2}}
     change(complete, {"study": study, "arms": arms, "generators": generators, "training": {"label_smoothing": 0.2}})

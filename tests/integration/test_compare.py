@@ -21,6 +21,7 @@ STUDY = {
     "generators": ["diffusion"],
     "build_on": "augmented",
     "enhanced": ["diffusion"],
+    "recognising": ["diffusion"],
     "resamples": 200,
 }
 PARAMS = {
@@ -62,6 +63,7 @@ def project(tmp_path, monkeypatch, quality):
     for kind in ("predictions", "curves"):
         Path("metrics", kind).mkdir(parents=True)
     Path("metrics/enhanced/diffusion").mkdir(parents=True)
+    Path("metrics/recognised").mkdir()
     for arm in (*STUDY["arms"], *STUDY["generators"]):
         clips = catalogue[["clip", "emotion"]].assign(repeat=0, fold=0)
         table = pd.concat([clips.assign(run=run) for run in range(RUNS)], ignore_index=True)
@@ -71,6 +73,7 @@ def project(tmp_path, monkeypatch, quality):
         if arm == "diffusion":
             for condition in CONDITIONS:
                 table.to_csv(f"metrics/enhanced/diffusion/{condition}.csv", index=False)
+            table[table["run"] == 0].to_csv("metrics/recognised/diffusion.csv", index=False)
         epochs = pd.DataFrame([(fold, epoch) for fold in (0, 1) for epoch in range(1, 4)], columns=["fold", "epoch"])
         epochs.assign(repeat=0, run=0, train_loss=epochs["fold"] + 1 / epochs["epoch"]).to_csv(
             f"metrics/curves/{arm}.csv", index=False
@@ -138,13 +141,32 @@ def test_enhanced_clips_stand_next_to_the_baseline_and_the_leak_is_named(project
     assert tables.ENHANCED_NOTE in printed
 
 
+def test_generators_recognise_alone_and_with_a_network_beside_the_control(project, without_figures, capsys):
+    compare.main()
+    summary = json.loads(Path("metrics/fused.json").read_text())
+    assert list(summary) == [
+        "augmented",
+        "augmented + baseline",
+        "augmented + masked",
+        "diffusion itself",
+        "augmented + diffusion itself",
+    ]
+    assert summary["augmented"] == json.loads(Path("metrics/compare.json").read_text())["augmented"]
+    alone = pd.read_csv("metrics/recognised/diffusion.csv")
+    expected = balanced_accuracy_score(alone["emotion"], alone["predicted"])
+    assert summary["diffusion itself"]["ua"] == pytest.approx(expected, abs=1e-6)
+    assert tables.FUSED_NOTE in capsys.readouterr().out
+
+
 def test_a_study_without_generators(project, monkeypatch, capsys):
-    monkeypatch.setitem(PARAMS, "study", STUDY | {"arms": ["baseline"], "generators": [], "enhanced": []})
+    monkeypatch.setitem(
+        PARAMS, "study", STUDY | {"arms": ["baseline"], "generators": [], "enhanced": [], "recognising": []}
+    )
     compare.main()
     assert json.loads(Path("metrics/details.json").read_text())["quality"] == {}
     assert Path("plots/quality.png").read_bytes().startswith(b"\x89PNG")
     assert "Fréchet" not in (printed := capsys.readouterr().out)
-    assert "enhanced" not in printed
+    assert "enhanced" not in printed and "itself" not in printed
 
 
 def test_the_same_inputs_give_the_same_bytes(project):
@@ -161,6 +183,8 @@ def test_the_same_inputs_give_the_same_bytes(project):
         "details.json",
         "enhanced.json",
         "enhanced.png",
+        "fused.json",
+        "fused.png",
         "learning_curves.csv",
         "learning_curves.png",
         "quality.png",
@@ -178,6 +202,7 @@ def test_the_same_inputs_give_the_same_bytes(project):
         ("metrics/predictions/augmented.csv", "train@augmented"),
         ("metrics/predictions/diffusion.csv", "train_synthetic@diffusion"),
         ("metrics/enhanced/diffusion/no_label.csv", "enhance@diffusion"),
+        ("metrics/recognised/diffusion.csv", "recognise@diffusion"),
         ("metrics/curves/baseline.csv", "train@baseline"),
         ("metrics/quality/diffusion.json", "sample_quality@diffusion"),
     ],

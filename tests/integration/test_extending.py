@@ -11,7 +11,7 @@ PAGE = (ROOT / "docs/extending.md").read_text()
 FILES = dict(re.findall(r"`(ser/[\w/]+\.py)`(?:(?!```|`ser/).)*```python\n(.*?)```", PAGE, re.DOTALL))
 ENTRY = params.parse(*re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL), "docs/extending.md")
 SMALL = {
-    "study": {"arms": ["baseline"], "build_on": "baseline", "enhanced": []},
+    "study": {"arms": ["baseline"], "build_on": "baseline", "enhanced": [], "recognising": []},
     "generators": {"gaussian": {"fit": {"frames": 32}, "sample": {"count": 4}}},
     "classifier": {"arch": "moments"},
 }

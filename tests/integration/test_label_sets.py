@@ -31,7 +31,7 @@ SETS = {
     "all nine": ([*HELD], list(manifest.EMOTIONS)),
 }
 SMALL = {
-    "study": {"arms": ["baseline"], "generators": [], "enhanced": [], "resamples": 50},
+    "study": {"arms": ["baseline"], "generators": [], "enhanced": [], "recognising": [], "resamples": 50},
     "split": {"folds": 4},
     "classifier": {"frames": 16},
     "training": {"runs": 1, "epochs": 1, "batch": 8},

@@ -29,7 +29,7 @@ def reduced(name):
     """
     full = merged(params.load(ROOT / "params.yaml"), EXPERIMENTS[name].changes)
     kept = {
-        "study": {key: full["study"][key] for key in ("arms", "generators", "enhanced", "build_on")},
+        "study": {key: full["study"][key] for key in ("arms", "generators", "enhanced", "recognising", "build_on")},
         "emotions": [emotion for emotion in full["emotions"] if emotion in demo.EMOTIONS],
         "classifier": {
             "arch": full["classifier"]["arch"],

@@ -292,7 +292,14 @@ def test_tables_and_figure_say_that_they_are_not_comparable(tmp_path):
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     settings = {
-        "study": {"arms": ["baseline"], "generators": ["vae"], "build_on": "baseline", "enhanced": [], "resamples": 50},
+        "study": {
+            "arms": ["baseline"],
+            "generators": ["vae"],
+            "build_on": "baseline",
+            "enhanced": [],
+            "recognising": [],
+            "resamples": 50,
+        },
         "emotions": EMOTIONS,
         "split.protocol": "speaker",
         "seed": 3,

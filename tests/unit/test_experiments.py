@@ -22,6 +22,7 @@ from ser import schema
 from ser.core import params
 from ser.core.errors import InputError
 from ser.generators import base
+from ser.generators.base import RecognitionConfig
 from tests.helpers.project import ROOT, copy_of_the_repository
 
 COMMITTED = params.load(ROOT / "params.yaml")
@@ -274,8 +275,10 @@ def float_keys(kind, values, key):
 def all_float_keys():
     yield from float_keys(schema.ParamsConfig, COMMITTED, "")
     for name, sections in COMMITTED["generators"].items():
-        for section, kind in (("fit", base.get(name).FitConfig), ("sample", base.get(name).SampleConfig)):
-            yield from float_keys(kind, sections[section], f".generators.{name}.{section}")
+        generator = base.get(name)
+        kinds = {"fit": generator.FitConfig, "sample": generator.SampleConfig, "recognition": RecognitionConfig}
+        for section in kinds.keys() & sections:
+            yield from float_keys(kinds[section], sections[section], f".generators.{name}.{section}")
 
 
 @pytest.mark.parametrize("number", ["0.00001", "1e-05", "2.5E-8", "-1e-5", "1e+20", "3e16"])

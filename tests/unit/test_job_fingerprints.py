@@ -11,6 +11,7 @@ from ser.training.arms import TrainRealArm, TrainSyntheticArm
 from stages.enhance import Enhance
 from stages.fit import FitGenerator
 from stages.fit_autoencoder import FitAutoencoder
+from stages.recognise import Recognise
 from stages.sample import SampleGenerator
 from stages.sample_quality import SampleQuality
 from tests.helpers.project import ROOT
@@ -23,6 +24,7 @@ JOBS = {
     "sample": lambda: SampleGenerator("vae"),
     "sample_quality": lambda: SampleQuality("vae"),
     "enhance": lambda: Enhance("diffusion"),
+    "recognise": lambda: Recognise("diffusion"),
 }
 ALL = set(JOBS)
 
@@ -41,13 +43,13 @@ def test_a_file_matters_to_the_jobs_that_use_it():
         "ser/data/clips.py": ALL,
         "ser/training/loop.py": {"train", "train_synthetic", "sample_quality"},
         "ser/training/augmentation.py": ALL,  # the autoencoder, which all generators import, stretches its crops
-        "ser/models/backbones/cnn_statistics.py": ALL - {"fit_autoencoder", "fit"},
+        "ser/models/backbones/cnn_statistics.py": ALL - {"fit_autoencoder", "fit", "recognise"},
         "ser/models/backbones/resnet50.py": set(),
         "ser/generators/vae.py": {"fit", "sample"},
-        "ser/generators/autoencoder.py": {"fit_autoencoder", "fit", "sample", "enhance"},
-        "ser/generators/sequences.py": {"fit_autoencoder", "fit", "sample", "enhance"},
-        "ser/generators/flow.py": {"enhance"},
-        "ser/generators/diffusion.py": {"enhance"},
+        "ser/generators/autoencoder.py": {"fit_autoencoder", "fit", "sample", "enhance", "recognise"},
+        "ser/generators/sequences.py": {"fit_autoencoder", "fit", "sample", "enhance", "recognise"},
+        "ser/generators/flow.py": {"enhance", "recognise"},
+        "ser/generators/diffusion.py": {"enhance", "recognise"},
         "ser/generators/mixtures.py": {"fit", "sample"},
         "ser/generators/unet.py": set(),
         "ser/generators/gan.py": set(),
@@ -65,7 +67,7 @@ def test_a_file_matters_to_the_jobs_that_use_it():
         "models/arms/baseline.safetensors": {"sample", "sample_quality", "enhance"},
         "models/autoencoder.safetensors": {"fit"},
         "models/generators/vae.safetensors": {"sample"},
-        "models/generators/diffusion.safetensors": {"enhance"},
+        "models/generators/diffusion.safetensors": {"enhance", "recognise"},
     }
     assert {path: {name for name in JOBS if path in files[name]} for path in expected} == expected
 
@@ -107,7 +109,7 @@ def test_finished_folds_of_a_training_outlive_the_edit_of_a_plot(fingerprints):
     [
         ("seed", 1, ALL),
         ("training.epochs", 3, {"train", "train_synthetic"}),
-        ("classifier.arch", "cnn", ALL - {"fit_autoencoder", "fit"}),
+        ("classifier.arch", "cnn", ALL - {"fit_autoencoder", "fit", "recognise"}),
         ("augmentation.augmented.vtlp", 0.3, {"train", "train_synthetic"}),
         ("augmentation.masked.shift", 0.3, set()),
         ("arms.vae.share", 0.5, {"train_synthetic"}),

@@ -358,7 +358,7 @@ def test_settings_that_have_changed_since_are_named(default):
     ],
 )
 def test_settings_are_compared_where_the_experiment_used_them(change, difference):
-    study = {"arms": ["baseline", "augmented"], "generators": ["vae"], "enhanced": []}
+    study = {"arms": ["baseline", "augmented"], "generators": ["vae"], "enhanced": [], "recognising": []}
     now = merged(COMMITTED, {"study": study})
     assert changed_settings(merged(now, override(change)), now) == difference
 
@@ -368,7 +368,7 @@ def test_settings_are_compared_where_the_experiment_used_them(change, difference
     ["arms.vae.share=0.3", "autoencoder.kl=0.1", "study.build_on=masked", "sample_quality.training.epochs=7"],
 )
 def test_settings_of_generators_do_not_count_where_there_are_none(change):
-    now = merged(COMMITTED, {"study": {"generators": [], "enhanced": []}})
+    now = merged(COMMITTED, {"study": {"generators": [], "enhanced": [], "recognising": []}})
     assert changed_settings(merged(now, override(change)), now) == {}
 
 
@@ -380,7 +380,8 @@ def test_committed_experiments_were_run_with_the_settings_that_they_have_now_but
     for path in kept:
         settings = kept_metrics.read(path)["params"]
         changed = changed_settings(settings, merged(COMMITTED, parts[path.stem].changes))
-        expected = {"training.runs", "split.validation", "training.patience", "sample_quality.training.patience"}
+        expected = {"split.validation", "training.patience", "sample_quality.training.patience"}
+        expected |= {"training.runs", "training.epochs"}
         kinds = {key for key in changed if not key.startswith(("autoencoder.", "enhancement.", "generators."))}
         assert kinds == expected, path.stem
 

@@ -86,6 +86,7 @@ def test_a_missing_key_is_named_wherever_it_stood(values):
         ),
         (("study", "generators"), ["vea"], "there is no ser/generators/vea.py, did you mean `vae`?"),
         (("study", "enhanced"), ["vae"], "key `study.enhanced`: ser/generators/vae.py has no `enhance`"),
+        (("study", "recognising"), ["gan"], "key `study.recognising`: ser/generators/gan.py has no `log_likelihoods`"),
         (("study", "enhanced"), ["dream"], "key `study.enhanced`: dream is not in `study.generators`"),
         (("study", "build_on"), "loud", "key `study.build_on`: loud is not in `augmentation`"),
         (("export", "arm"), "loud", "key `export.arm`: loud is not in `study`"),
