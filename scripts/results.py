@@ -5,7 +5,8 @@ default run (metrics/details.json, predictions and curves), metrics/experiments/
 (`python -m scripts.experiment NAME --keep`) and metrics/ablations/NAME.json (`python -m scripts.ablation NAME`). Where
 a file is missing, or an ablation is incomplete, the document names the command and how long it takes. Classifiers on
 fixed features are shown next to the published ones: metrics/opensmile_svm.json (`python -m scripts.opensmile_svm`) and
-metrics/speech_encoders/NAME.json (`python -m scripts.speech_encoder`).
+metrics/speech_encoders/NAME.json (`python -m scripts.speech_encoder`). metrics/fusion.json has an arm fused with the
+first of them (`python -m scripts.fusion ARM`).
 """
 
 import re
@@ -37,14 +38,15 @@ FIXED_FEATURES = {
         "speech_encoder": "logistic regression on a frozen speech encoder",
     }.items()
 }
+FUSION = Planned("An arm fused with openSMILE's features", None, "python -m scripts.fusion augmented")
 BEGIN = "<!-- results: "
 MARK = re.compile(rf"({BEGIN}(.*?) -->\n)((?:(?!{BEGIN}).)*?)(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
     """Rewrite the tables of all documents and the picture of the leakage."""
-    default, fold_ua, experiments, ablations, fixed_features = load()
-    sections = contents(default, fold_ua, experiments, ablations, fixed_features)
+    default, fold_ua, experiments, ablations, fixed_features, fusion = load()
+    sections = contents(default, fold_ua, experiments, ablations, fixed_features, fusion)
     texts = {document: filled(document, sections) for document in DOCUMENTS}
     for document, text in texts.items():
         with replacing(document) as temporary:
@@ -53,12 +55,19 @@ def main() -> None:
         figures.save(leakage_figure.picture(default, experiments["random_split"]), PICTURE)
 
 
-def load() -> tuple[Details, dict[str, pd.Series], dict[str, Details], dict[str, Any], dict[str, dict[str, Details]]]:
+def load() -> tuple[
+    Details,
+    dict[str, pd.Series],
+    dict[str, Details],
+    dict[str, Any],
+    dict[str, dict[str, Details]],
+    Details | None,
+]:
     """Return all that is shown.
 
     These are the default run, `{arm: series as of fold_differences.read}`, `{name: details}` of the
-    experiments that were kept, `{name: results}` of the complete ablations, and those of classifiers on fixed features
-    (see `study_tables.published`).
+    experiments that were kept, `{name: results}` of the complete ablations, those of classifiers on fixed features (see
+    `study_tables.published`), and the fusion, None where it was not run.
     """
     if not kept_metrics.DEFAULT.exists():
         raise InputError(f"{kept_metrics.DEFAULT} is missing: there are no results yet; run `dvc repro`")
@@ -68,7 +77,8 @@ def load() -> tuple[Details, dict[str, pd.Series], dict[str, Details], dict[str,
     asked = named.ablations()
     ablations = _kept(asked, kept_metrics.ABLATIONS)
     ablations = {name: results for name, results in ablations.items() if is_complete(results, asked[name])}
-    return default, fold_ua, experiments, ablations, fixed_features()
+    fusion = kept_metrics.read(kept_metrics.FUSION) if kept_metrics.FUSION.exists() else None
+    return default, fold_ua, experiments, ablations, fixed_features(), fusion
 
 
 def fixed_features() -> dict[str, dict[str, Details]]:
@@ -118,6 +128,7 @@ def contents(
     experiments: dict[str, Details],
     ablations: dict[str, Any],
     fixed_features: dict[str, dict[str, Details]],
+    fusion: Details | None,
 ) -> dict[str, str]:
     """Return {mark: Markdown} of everything there is to show, from what `load` returns."""
     current, plan = params.load(), planned()
@@ -132,6 +143,8 @@ def contents(
         "recalls": study_tables.recalls(default),
         "quality": tables.quality_table(default["quality"]) if default["quality"] else "No generator took part.",
         "enhanced": study_tables.enhanced(default),
+        "recognising": study_tables.recognising(default),
+        "fusion": tables.table(fusion) if fusion else _not_run([FUSION]),
         "published": study_tables.published(with_goal, runs, fixed_features),
         "goals": study_tables.goals(with_goal, runs),
     }
@@ -153,6 +166,7 @@ def contents(
         sections[mark] = study_tables.ablation(measured[mark]) if mark in measured else _not_run([plan[mark]])
     missing = {mark: part for mark, part in plan.items() if mark not in experiments | measured}
     missing |= {name: part for name, part in FIXED_FEATURES.items() if fixed_features.get(part.title) == {}}
+    missing |= {} if fusion else {"fusion": FUSION}
     sections["missing"] = study_tables.missing(missing)
     settings = {name: merged(current, part.changes) for name, part in parts().items()}
     changed = {name: changed_settings(details["params"], settings[name]) for name, details in experiments.items()}

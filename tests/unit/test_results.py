@@ -32,7 +32,8 @@ def details(protocol="speaker", arms=ARMS, speakers=(("emodb", 4), ("ravdess", 5
 
 @pytest.fixture(scope="module")
 def default():
-    return details() | {"enhanced": details(arms=("baseline", "gan, no label"))}
+    fused = details(arms=("augmented", "augmented + baseline", "augmented + gan itself"))
+    return details() | {"enhanced": details(arms=("baseline", "gan, no label")), "fused": fused}
 
 
 def experiment(name):
@@ -278,10 +279,10 @@ def at_the_root(monkeypatch):
 def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     kept = {name: experiment(name) for name in ("random_split", "synthetic_50", "text")}
     fixed_features = {part.title: {} for part in results.FIXED_FEATURES.values()}
-    sections = results.contents(default, fold_ua(*ARMS), kept, {"length": RATE}, fixed_features)
+    sections = results.contents(default, fold_ua(*ARMS), kept, {"length": RATE}, fixed_features, None)
     missing = {row[0]: row[1:] for row in rows(sections["missing"])}
     ablations = {f"ablations/{name}" for name in ABLATIONS}
-    everything = {*results.parts(), *ablations, *results.FIXED_FEATURES, "**all**"}
+    everything = {*results.parts(), *ablations, *results.FIXED_FEATURES, "fusion", "**all**"}
     assert set(missing) == everything - {*kept, "ablations/length"}
     assert missing["speech_encoder"][1:] == ["`python -m scripts.speech_encoder`", "not timed"]
     assert missing["ablations/mels"][1] == "`python -m scripts.ablation mels`"
@@ -301,7 +302,7 @@ def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
 
 @pytest.mark.usefixtures("at_the_root")
 def test_without_the_random_split_there_is_no_leakage_to_show(default):
-    sections = results.contents(default, fold_ua(*ARMS), {}, {}, {})
+    sections = results.contents(default, fold_ua(*ARMS), {}, {}, {}, None)
     command = "`python -m scripts.experiment random_split --keep`"
     assert sections["leakage"] == sections["random_split"] == f"Not run yet: {command}; about 1.8 hours on 2 cores."
 
@@ -313,7 +314,7 @@ def test_an_experiment_that_nobody_timed_says_so():
 
 @pytest.mark.usefixtures("at_the_root")
 def test_an_arm_without_results_is_named_in_the_headline_table(default):
-    table = {row[0]: row[1:] for row in rows(results.contents(default, fold_ua(*ARMS), {}, {}, {})["arms"])}
+    table = {row[0]: row[1:] for row in rows(results.contents(default, fold_ua(*ARMS), {}, {}, {}, None)["arms"])}
     study = COMMITTED["study"]
     assert set(table) == {*study["arms"], *study["generators"]}
     for arm in set(table) - set(ARMS):
@@ -325,7 +326,7 @@ def test_settings_that_have_changed_since_are_named(default):
     kept = {name: experiment(name) for name in ("synthetic_50", "text")}
     kept["text"]["params"] = merged(kept["text"]["params"], override("split.folds=9"))
     kept["synthetic_50"]["params"] = merged(kept["synthetic_50"]["params"], override("arms.vae.share=0.3"))
-    sections = results.contents(default, fold_ua(*ARMS), kept, {}, {})
+    sections = results.contents(default, fold_ua(*ARMS), kept, {}, {}, None)
     folds = results.parts()["text"].changes["split"]["folds"]
     assert rows(sections["other_settings"]) == [
         ["`arms.vae.share`", "0.3", "0.333", "synthetic_50"],
@@ -389,8 +390,8 @@ def test_committed_experiments_were_run_with_the_settings_that_they_have_now_but
 @pytest.mark.usefixtures("at_the_root")
 def test_a_study_without_generators():
     plain = details(arms=("baseline", "augmented"))
-    plain |= {"enhanced": plain}
-    sections = results.contents(plain, fold_ua("baseline", "augmented"), {}, {}, {})
+    plain |= {"enhanced": plain, "fused": plain}
+    sections = results.contents(plain, fold_ua("baseline", "augmented"), {}, {}, {}, None)
     assert sections["quality"] == "No generator took part."
 
 
@@ -427,8 +428,9 @@ def test_everything_run(default):
     everything = {name: experiment(name) for name in results.parts()}
     everything["from_noise"]["enhanced"] = default["enhanced"]
     complete = details(arms=("baseline", "masked", "augmented", *COMMITTED["study"]["generators"]))
-    complete |= {"enhanced": default["enhanced"]}
-    sections = results.contents(complete, fold_ua(*complete["arms"]), everything, dict.fromkeys(ABLATIONS, RATE), {})
+    complete |= {"enhanced": default["enhanced"], "fused": default["fused"]}
+    ablations = dict.fromkeys(ABLATIONS, RATE)
+    sections = results.contents(complete, fold_ua(*complete["arms"]), everything, ablations, {}, default["fused"])
     assert sections["missing"] == "Everything was run."
     assert sections["other_settings"].startswith("All experiments were run with the settings")
     assert [row[0] for row in rows(sections["real_data"])] == ["10 %", "25 %", "50 %", "100 %"]
