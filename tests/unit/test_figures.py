@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ser.evaluation.statistics import compare_arms
-from ser.reporting import figures
+from ser.reporting import figures, overview, tables
 
 EMOTIONS = ["anger", "boredom", "neutral"]
 ARMS = ["baseline", "masked", "augmented", "vae"]
@@ -74,6 +74,7 @@ DRAWN = {
     "calibration": lambda: figures.calibration(comparison()),
     "learning_curves": lambda: figures.learning_curves(histories(), "n = 36"),
     "gallery": lambda: figures.gallery(mels(2), mels(3), "Gallery", hop=256, sample_rate=22050),
+    "overview": lambda: overview.figure(comparison(), "vae", "augmented", mels(2), mels(3)),
     "embeddings": lambda: figures.embeddings(points(), "Embeddings", "n = 360"),
 }
 
@@ -145,6 +146,18 @@ def test_learning_curves_draw_the_loss_of_each_training_and_the_mean():
     (axes,) = figures.learning_curves(drawn, "").axes
     losses = drawn["baseline"]["train_loss"].to_numpy().reshape(4, 5)
     np.testing.assert_allclose([line.get_ydata() for line in axes.lines], [*losses, losses.mean(axis=0)])
+
+
+def test_the_overview_shows_the_arms_that_matter_and_what_the_generator_added():
+    shown = texts(DRAWN["overview"]())
+    gain = comparison()["arms"]["vae"]["against"]["augmented"]["ua"]
+    assert {"real", "generated", *EMOTIONS, "baseline", "augmented", "vae"} <= set(shown)
+    assert f"{tables.percent(gain, '+')} points over augmented" in shown and "masked" not in shown
+
+
+def test_the_overview_of_a_generator_that_builds_on_the_baseline():
+    shown = texts(overview.figure(comparison(), "vae", "baseline", mels(1), mels(1)))
+    assert shown.count("baseline") == 1
 
 
 def test_gallery_keeps_sides_apart_and_shows_seconds():

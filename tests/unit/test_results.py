@@ -343,7 +343,7 @@ def test_settings_that_have_changed_since_are_named(default):
         ("arms.gan.share=0.3", {}),
         ("generators.gan.sample.count=7", {}),
         ("enhancement.steps=7", {}),
-        ("export.arm=augmented", {}),
+        ("export.arm=baseline", {}),
         # A knob that is off, whether it is named or not.
         ("augmentation.augmented.noise=0.0", {}),
         # What takes part.
