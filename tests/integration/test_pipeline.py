@@ -68,7 +68,7 @@ def test_no_speaker_on_two_sides_and_only_real_clips_tested(project):
 def test_a_masking_knob_reruns_the_masked_arm_alone(project):
     before = params.load(project / "params.yaml")["augmentation"]["masked"]["time_mask"]
     change(project, {"augmentation": {"masked": {"time_mask": before + 0.1}}})
-    assert repro(project) == {"train@masked", "compare", "adapt", "card"}
+    assert repro(project) == {"train@masked", "compare", "overview@diffusion", "adapt", "card"}
     change(project, {"augmentation": {"masked": {"time_mask": before}}})
     assert repro(project) == {"compare", "adapt"}  # the run cache knows the others
 
@@ -76,7 +76,15 @@ def test_a_masking_knob_reruns_the_masked_arm_alone(project):
 def test_an_augmentation_knob_reruns_the_augmented_arm_and_those_that_build_on_it(project):
     before = params.load(project / "params.yaml")["augmentation"]["augmented"]["vtlp"]
     change(project, {"augmentation": {"augmented": {"vtlp": before + 0.1}}})
-    assert repro(project) == {"train@augmented", "train_synthetic@diffusion", "compare", "adapt", "card"}
+    assert repro(project) == {
+        "train@augmented",
+        "train_synthetic@diffusion",
+        "compare",
+        "overview@diffusion",
+        "adapt",
+        "export",
+        "card",
+    }
     change(project, {"augmentation": {"augmented": {"vtlp": before}}})
     assert repro(project) == {"compare", "adapt"}
 
@@ -91,6 +99,7 @@ def test_a_diffusion_knob_leaves_the_other_arms_alone(project):
         "listen@diffusion",
         "train_synthetic@diffusion",
         "compare",
+        "overview@diffusion",
         "adapt",
         "card",
     }
