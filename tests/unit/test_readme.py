@@ -53,7 +53,7 @@ def test_the_readme_is_short():
 
 
 def test_the_readme_shows_the_headline():
-    assert "](plots/ua.png)" in README.read_text()
+    assert "](plots/overview/diffusion.png)" in README.read_text()
     assert "](docs/results.md)" in README.read_text()
 
 
