@@ -29,7 +29,13 @@ def work(project, tmp_path):
 def test_change_run_compare_plot_apply_and_share(work):
     before = (work / "metrics/compare.json").read_text()
     ran = call("dvc", "exp", "run", "--temp", "-n", "wider", "-S", f"{KNOB}=0.3", cwd=work)
-    assert set(re.findall(r"Running stage '([^']+)'", ran)) == {"train@masked", "compare", "adapt", "card"}
+    assert set(re.findall(r"Running stage '([^']+)'", ran)) == {
+        "train@masked",
+        "compare",
+        "overview@diffusion",
+        "adapt",
+        "card",
+    }
     assert (work / "metrics/compare.json").read_text() == before
 
     shown = call("dvc", "exp", "show", "--csv", "--only-changed", cwd=work)
