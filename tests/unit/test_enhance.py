@@ -1,7 +1,6 @@
 """Test clips, enhanced in pieces under each condition, and what the baseline makes of them."""
 
 from pathlib import Path
-from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -10,12 +9,12 @@ import yaml
 
 from ser.core import checkpoints, fold_jobs
 from ser.core.fold import Run
-from ser.core.params import Config
 from ser.data.clips import clips_from_mels
 from ser.generators import base
 from ser.models.classifier import ClassifierConfig, build_classifier, evaluate
 from stages import enhance
 from tests.helpers.constants import EMOTIONS
+from tests.helpers.fake_generator import FakeGenerator
 
 CLASSIFIER = {"arch": "mlp", "pretrained": "none", "frames": 16, "resize": None, "dropout": 0.0}
 ENHANCEMENT = {"strength": 0.4, "steps": 2, "guidance": 2.0}
@@ -23,27 +22,8 @@ LONGEST, RUNS = 9, 2
 CENTROIDS = 10.0 * torch.eye(3)
 
 
-class FakeFitConfig(Config):
-    frames: int
-
-
-class FakeGenerator(base.Generator):
+class Louder(FakeGenerator):
     """Notes what it is asked for, and makes mels louder by a standard deviation."""
-
-    FitConfig = FakeFitConfig
-    SampleConfig = Config
-    calls: ClassVar[list] = []
-
-    @classmethod
-    def fit(cls, part, config, seed, log):
-        """Not needed."""
-
-    @classmethod
-    def restore(cls, state, config):
-        return cls(config, base.Normaliser.from_state(state))
-
-    def sample(self, label, embeddings, config, rng):
-        """Not needed."""
 
     def enhance(self, mels, labels, embeddings, config, rng):
         self.calls.append((mels, labels, embeddings, config, torch.rand(1, generator=rng).item()))
@@ -53,8 +33,8 @@ class FakeGenerator(base.Generator):
 @pytest.fixture
 def models(toy, monkeypatch):
     """[(run, its baseline)] of all folds of `toy`, after the stage has run with a generator `fake`."""
-    monkeypatch.setattr(base, "get", {"fake": FakeGenerator}.__getitem__)
-    monkeypatch.setattr(FakeGenerator, "calls", [])
+    monkeypatch.setattr(base, "get", {"fake": Louder}.__getitem__)
+    monkeypatch.setattr(Louder, "calls", [])
     normaliser = toy.clips(toy.folds[0].train, "cpu").normaliser()
     config = ClassifierConfig(**CLASSIFIER)
     models = [
@@ -90,7 +70,7 @@ def table(condition):
 
 
 def test_whole_clips_are_enhanced_in_pieces_that_are_no_longer_than_the_generator_can_make(toy, models):
-    for fold, (mels, *_) in zip(toy.folds, FakeGenerator.calls[::3], strict=True):
+    for fold, (mels, *_) in zip(toy.folds, Louder.calls[::3], strict=True):
         test, normaliser = toy.clips(fold.test, "cpu"), models[0][1].normaliser
         _, pieces = test.pieces(LONGEST)
         assert len(pieces) > len(test) and max(mel.shape[1] for mel in mels) <= LONGEST
@@ -105,14 +85,14 @@ def test_the_conditions_are_the_true_label_the_predicted_label_and_none(toy, mod
         own = [model for run, model in models if run.fold == fold.fold]
         logits = torch.stack([evaluate(model, test, CLASSIFIER["frames"], "fp32") for model in own])
         predicted = logits.softmax(2).mean(0).argmax(1)
-        true, guessed, none = FakeGenerator.calls[3 * number : 3 * number + 3]
+        true, guessed, none = Louder.calls[3 * number : 3 * number + 3]
         for (_, labels, embeddings, *_), expected in ((true, test.labels), (guessed, predicted)):
             assert torch.equal(labels, expected[clip_index])
             assert torch.equal(embeddings, CENTROIDS[labels])
         assert none[1] is None and none[2] is None
         assert true[3].model_dump() == ENHANCEMENT
         assert true[4] == guessed[4] == none[4]  # the same noise
-    assert len({call[4] for call in FakeGenerator.calls}) == len(toy.folds)
+    assert len({call[4] for call in Louder.calls}) == len(toy.folds)
 
 
 def test_predictions_are_means_over_the_pieces_of_a_clip(toy, models):

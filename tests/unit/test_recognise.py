@@ -1,7 +1,6 @@
 """Test clips, recognised in pieces by the generator of their fold."""
 
 from pathlib import Path
-from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -9,35 +8,17 @@ import torch
 import yaml
 
 from ser.core import checkpoints, fold_jobs
-from ser.core.params import Config
 from ser.generators import base
 from stages import recognise
 from tests.helpers.constants import EMOTIONS
+from tests.helpers.fake_generator import FakeGenerator
 
 LONGEST, SCALE = 9, 0.1
 RECOGNITION = {"levels": 2, "lowest": 0.2, "highest": 0.8, "scale": SCALE}
 
 
-class FakeFitConfig(Config):
-    frames: int
-
-
-class FakeGenerator(base.Generator):
+class ByLength(FakeGenerator):
     """Notes what it is asked for; the longer a piece, the less it is explained by the first classes."""
-
-    FitConfig = FakeFitConfig
-    calls: ClassVar[list] = []
-
-    @classmethod
-    def fit(cls, part, config, seed, log):
-        """Not needed."""
-
-    @classmethod
-    def restore(cls, state, config):
-        return cls(config, base.Normaliser.from_state(state))
-
-    def sample(self, label, embeddings, config, rng):
-        """Not needed."""
 
     def log_likelihoods(self, mels, n_classes, config, rng):
         self.calls.append((mels, config, torch.rand(1, generator=rng).item()))
@@ -47,8 +28,8 @@ class FakeGenerator(base.Generator):
 @pytest.fixture
 def predictions(toy, monkeypatch):
     """What the stage writes for `toy`, with a generator `fake`."""
-    monkeypatch.setattr(base, "get", {"fake": FakeGenerator}.__getitem__)
-    monkeypatch.setattr(FakeGenerator, "calls", [])
+    monkeypatch.setattr(base, "get", {"fake": ByLength}.__getitem__)
+    monkeypatch.setattr(ByLength, "calls", [])
     normaliser = toy.clips(toy.folds[0].train, "cpu").normaliser()
     tensors = {
         f"{fold.name}/normaliser.{name}": value.clone()
@@ -80,9 +61,9 @@ def test_likelihoods_of_the_pieces_of_a_clip_are_added_up(toy, predictions):
 
 
 def test_each_generator_hears_the_test_clips_of_its_fold_in_noise_of_its_own(toy, predictions):
-    assert len(FakeGenerator.calls) == len(toy.folds)
-    for fold, (mels, config, _) in zip(toy.folds, FakeGenerator.calls, strict=True):
+    assert len(ByLength.calls) == len(toy.folds)
+    for fold, (mels, config, _) in zip(toy.folds, ByLength.calls, strict=True):
         _, pieces = toy.clips(fold.test, "cpu").pieces(LONGEST)
         assert [mel.shape for mel in mels] == [piece.shape for piece in pieces]
         assert config.model_dump() == RECOGNITION
-    assert len({noise for *_, noise in FakeGenerator.calls}) == len(toy.folds)
+    assert len({noise for *_, noise in ByLength.calls}) == len(toy.folds)
