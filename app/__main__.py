@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 STREAMLIT_OPTIONS = {
     "server.address": "127.0.0.1",
     "server.headless": "true",
-    "server.maxUploadSize": "20",  # MB
+    "server.maxUploadSize": "64",  # MB
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument(
         "revision",
         nargs="?",
-        help="an experiment or a commit; default: the workspace, or the demo if the workspace has no model",
+        help="an experiment, such as `demo`, or a commit; default: the workspace",
     )
     parser.add_argument("--port", type=int, default=8501)
     arguments = parser.parse_args()

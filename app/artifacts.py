@@ -30,19 +30,15 @@ FETCHED = Path("data/app")
 
 
 def folder(revision: str | None = None) -> Path:
-    """The folder to run the app in: by default the workspace if it has a model, else that of the experiment `demo`.
-
-    Raises InputError where a revision is unknown, has no model, or its files are not in the cache.
-    """
-    if revision is None:
-        if Path(FOLDER, "model.json").exists():
-            return Path()
-        revision = "demo"
-    return fetch(revision)
+    """The folder to run the app in: the workspace, or one with the files of a revision (see `fetch`)."""
+    return fetch(revision) if revision else Path()
 
 
 def fetch(revision: str) -> Path:
-    """The folder with the files of a revision, which are copied there unless they are there already."""
+    """The folder with the files of a revision, which are copied there unless they are there already.
+
+    Raises InputError where a revision is unknown, has no model, or its files are not in the cache.
+    """
     destination = FETCHED / revision.replace("/", "-")
     try:
         files = DVCFileSystem(rev=revision)

@@ -12,10 +12,11 @@ from ser.data.dataset import Dataset
 from ser.generators import base
 from ser.generators.base import EnhancementConfig
 
+Enhance = Callable[[np.ndarray, str, float], np.ndarray]
 SEED = 0  # the same clip sounds the same again
 
 
-def load(name: str, dataset: Dataset) -> Callable[[np.ndarray, str, float], np.ndarray]:
+def load(name: str, dataset: Dataset) -> Enhance:
     """A function of a mel `[n_mels, frames]` in dB, an emotion and a strength that returns the enhanced mel."""
     generator_class: Any = base.get(name)
     fit_config: Any = params.read(f"generators.{name}.fit", generator_class.FitConfig)

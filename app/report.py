@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ def main(revision: str | None = None) -> None:
     environment.filters |= {"markdown": markdown, "picture": picture, "sound": sound}
     page = environment.get_template("report.html.j2").render(
         headline=headline(details),
-        tables=tables_of(details),
+        tables=tables.sections(details),
         pictures=PICTURES,
         generators={name: listen(name) for name in details["quality"]},
         params=Path(params.PATH).read_text(),
@@ -82,17 +81,6 @@ def headline(details: dict[str, Any]) -> str:
     ]
     text = f"The arm **{best}** has the highest mean recall over emotions (UA): {tables.percent(ua_of[best])} %."
     return text + (f" Difference from the baseline, in points: {'; '.join(differences)}." if differences else "")
-
-
-def tables_of(details: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The title and the Markdown of each table."""
-    yield "Arms", tables.table(details)
-    if details["quality"]:
-        yield "Quality of the generated clips", tables.quality_table(details["quality"])
-    if len(details["enhanced"]["arms"]) > 1:
-        yield "Enhanced test clips", f"{tables.table(details['enhanced'])}\n\n{tables.ENHANCED_NOTE}"
-    if len(details["fused"]["arms"]) > 1:
-        yield "Generators as classifiers", f"{tables.table(details['fused'])}\n\n{tables.FUSED_NOTE}"
 
 
 def listen(generator: str) -> dict[str, Path]:

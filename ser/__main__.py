@@ -5,16 +5,14 @@
 
 import argparse
 import io
-import json
 import signal
 import sys
-import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from ser.core.errors import InputError
-from ser.core.stage import progress, stage
+from ser.core.stage import stage
+
+LEAST_SECONDS, MOST_SECONDS = 0.5, 60.0  # of a segment
 
 
 def main() -> None:
@@ -38,9 +36,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("predict", help="print the probability of each emotion in sound files")
     command.add_argument("paths", nargs="+", metavar="PATH", help="a sound file, or a folder of sound files")
-    command.add_argument("--json", dest="as_json", action="store_true", help="print one line of JSON per file")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--csv", dest="form", action="store_const", const="csv", help="print a table in CSV")
+    form.add_argument("--json", dest="form", action="store_const", const="json", help="print one line of JSON per file")
+    command.add_argument(
+        "--every", type=_seconds, metavar="SECONDS", help="one answer for every so many seconds of a file of any length"
+    )
     command.add_argument("--model", dest="folder", default=FOLDER, metavar="FOLDER", help="default: %(default)s")
-    command.set_defaults(run=_predict)
+    command.set_defaults(run=_predict, form="text")
     command = commands.add_parser("cluster", help="run the graph of dvc.yaml on many workers, with Ray")
     command.add_argument("targets", nargs="*", metavar="STAGE", help="with what they depend on; default: all stages")
     command.add_argument("--workers", type=int, help="tasks at a time, where Ray is started here; default: as fit")
@@ -52,8 +55,17 @@ def run(arguments: Sequence[str] | None = None) -> None:
     options.pop("run")(**options)
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"must lie between {LEAST_SECONDS:g} and {MOST_SECONDS:g} seconds")
+    return seconds
+
+
 def _predict(**options: Any) -> None:
-    if failed := predict(**options):
+    from ser import predict
+
+    if failed := predict.run(**options):
         sys.exit(f"{failed} of the files could not be read")
 
 
@@ -61,49 +73,6 @@ def _cluster(**options: Any) -> None:
     from ser import cluster
 
     cluster.run(**options)
-
-
-def predict(paths: Sequence[str], folder: str | Path, as_json: bool) -> int:
-    """Print the probabilities for every file, name unreadable files on stderr, and return how many there were."""
-    from ser import recogniser
-
-    model = recogniser.Recogniser.load(folder)
-    files, failed = [], 0
-    for path in paths:
-        try:
-            sounds, notices = recogniser.files(path)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        files += sounds
-        for notice in notices:
-            print(f"notice: {notice}", file=sys.stderr)
-    if not files:
-        return failed
-    if not as_json:
-        print(*(f"{emotion:>9}" for emotion in model.class_names), " file", sep="  ")
-    start, bar = time.perf_counter(), progress(files, "predict", "clip")
-    for path in bar:
-        try:
-            answer = model.recognise(path)
-        except InputError as error:
-            bar.write(f"error: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        for notice in answer.notices:
-            bar.write(f"notice: {path}: {notice}", file=sys.stderr)
-        if as_json:
-            line = {"path": str(path), "probabilities": answer.probabilities, "notices": answer.notices}
-            bar.write(json.dumps(line))
-            continue
-        cells = (
-            f"{value:>8.1%}{'*' if name == answer.emotion else ' '}" for name, value in answer.probabilities.items()
-        )
-        bar.write("  ".join([*cells, f" {path}"]))
-    seconds = time.perf_counter() - start
-    print(f"{len(files)} clips in {seconds:.2f} s, {len(files) / seconds:.1f} per second", file=sys.stderr)
-    return failed
 
 
 if __name__ == "__main__":

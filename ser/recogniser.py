@@ -1,6 +1,7 @@
 """An exported model: from a sound file to the probability of each emotion."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ser.audio.io import SUFFIXES, AudioConfig, read_audio, to_mono
+from ser.audio.io import SUFFIXES, AudioConfig, Recording, read_audio, read_segments, to_mono
 from ser.audio.mel import MelConfig, melspectrogram
 from ser.audio.mel_scale import frequencies
 from ser.core import params
@@ -19,7 +20,8 @@ from ser.data.clips import Normaliser, clips_from_mels
 from ser.models.classifier import ClassifierConfig, build_classifier, evaluate
 from ser.models.exported import FOLDER, Network
 
-LONGEST = 300.0  # seconds of a file
+LONGEST = 300.0  # seconds of a file that gets one answer
+PAUSE_DB = 40.0  # a segment so far below the loudest one of its file is a pause
 NARROW = 4000.0  # Hz, the band of telephone speech
 NARROW_DB = (
     -55.0
@@ -27,12 +29,11 @@ NARROW_DB = (
 
 
 @dataclass(frozen=True)
-class Recognition:
-    """What the model makes of one sound file."""
+class Answer:
+    """What the model says about a sound."""
 
-    samples: np.ndarray  # float32 [n], as the model takes them
-    mel: np.ndarray  # float32 [n_mels, frames], dB below its peak
     probabilities: dict[str, float]  # of each emotion
+    unsure: bool  # whether the highest one is below the model's threshold
     notices: list[str]  # why the answer may be worth less than usual
 
     @property
@@ -42,12 +43,29 @@ class Recognition:
 
 
 @dataclass(frozen=True)
+class Recognition:
+    """An answer, and what it is computed from."""
+
+    answer: Answer
+    samples: np.ndarray  # float32 [n], as the model takes them
+    mel: np.ndarray  # float32 [n_mels, frames], dB below its peak
+
+
+@dataclass(frozen=True)
+class Segment:
+    start: float  # seconds from the start of the file
+    end: float
+    answer: Answer | None  # None: a pause
+
+
+@dataclass(frozen=True)
 class Recogniser:
     network: Network
     class_names: list[str]
     audio: AudioConfig
     mels: MelConfig
     frames: int  # of a crop
+    unsure_below: float  # probability
     facts: dict  # the whole of model.json
 
     @classmethod
@@ -63,13 +81,20 @@ class Recogniser:
             network = Network(build_classifier(classifier, normaliser, len(config["emotions"]), seed=0))
             network.load_state_dict(load_file(folder / "model.safetensors"))
             audio_config = params.check(config["audio"], AudioConfig, "audio")
-            return cls(network.eval(), config["emotions"], audio_config, mel_config, classifier.frames, facts)
+            return cls(
+                network.eval(),
+                config["emotions"],
+                audio_config,
+                mel_config,
+                classifier.frames,
+                float(facts["unsure_below"]),
+                facts,
+            )
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError, InputError) as error:
             why = " ".join(str(error).split())
             raise InputError(
-                f"{folder}: no readable model ({why}); make that of the demo with `make demo` and take it with `dvc "
-                "exp apply demo`, or that of the study with `dvc repro export`; `dvc pull export` fetches it only from "
-                "a remote that you can reach (docs/remotes.md)"
+                f"{folder}: no readable model ({why}); the model of the study is in Git: `git checkout -- {FOLDER}`, "
+                "and `dvc repro export` makes it anew"
             ) from None
 
     def recognise(self, path: Path | str, longest: float = LONGEST) -> Recognition:
@@ -77,13 +102,46 @@ class Recogniser:
 
         Raises InputError for a file without usable sound (see `read_audio`), or longer than `longest` seconds.
         """
-        recording = read_audio(path, longest)
+        return self._recognise(read_audio(path, longest))
+
+    def segments(self, path: Path | str, seconds: float) -> list[Segment]:
+        """An answer for every `seconds` of a sound file of any length; the last segment is shorter.
+
+        Each segment is recognised by itself. Pauses get no answer: what is silent, shorter than a clip may be, or
+        PAUSE_DB below the loudest segment. Raises InputError for an unreadable file, or one of pauses only.
+        """
+        segments, peaks = [], []
+        for number, recording in enumerate(read_segments(path, seconds)):
+            start = number * seconds
+            end = round(start + recording.seconds, 3)
+            try:
+                if problem := recording.problem():
+                    raise InputError(problem)
+                recognition = self._recognise(recording)
+            except InputError:
+                segments.append(Segment(start, end, None))
+                peaks.append(0.0)
+                continue
+            segments.append(Segment(start, end, recognition.answer))
+            peaks.append(float(np.abs(recognition.samples).max()))
+        if not any(peaks):
+            raise InputError(f"{path}: no segment of {seconds:g} s holds any sound")
+        least = max(peaks) * 10 ** (-PAUSE_DB / 20)
+        return [
+            segment if peak > least else Segment(segment.start, segment.end, None)
+            for segment, peak in zip(segments, peaks, strict=True)
+        ]
+
+    def _recognise(self, recording: Recording) -> Recognition:
         samples = to_mono(recording, self.audio)
         mel = melspectrogram(samples, self.audio.sample_rate, self.mels)
         if mel.shape[1] < 2:
-            raise InputError(f"{path}: lasts {1000 * len(samples) / self.audio.sample_rate:.1f} ms, which is too short")
-        probabilities = dict(zip(self.class_names, self.probabilities(mel).tolist(), strict=True))
-        return Recognition(samples, mel, probabilities, recording.notices(self.audio) + self.band_notices(mel))
+            milliseconds = 1000 * len(samples) / self.audio.sample_rate
+            raise InputError(f"{recording.path}: lasts {milliseconds:.1f} ms, which is too short")
+        probabilities = dict(zip(self.class_names, self.probabilities([mel])[0].tolist(), strict=True))
+        unsure = max(probabilities.values()) < self.unsure_below
+        notices = recording.notices(self.audio) + self.band_notices(mel)
+        return Recognition(Answer(probabilities, unsure, notices), samples, mel)
 
     def band_notices(self, mel: np.ndarray) -> list[str]:
         """A notice where the mel bands above NARROW hold nothing."""
@@ -93,18 +151,18 @@ class Recogniser:
             return []
         return [f"nothing above {NARROW / 1000:g} kHz, as in telephone recordings: the answer is less reliable"]
 
-    def probabilities(self, mel: np.ndarray) -> np.ndarray:
-        """The probability of each class `[classes]` for a mel `[n_mels, frames]`, evaluated like the study's clips."""
-        clip = clips_from_mels([torch.from_numpy(mel)], torch.zeros(1, dtype=torch.long))
-        logits = evaluate(self.network.classifier, clip, self.frames, "fp32")
-        return torch.softmax(logits[0], 0).numpy()
+    def probabilities(self, mels: Sequence[np.ndarray]) -> np.ndarray:
+        """The probabilities `[mels, classes]` of mels `[n_mels, frames]`, evaluated like the study's clips."""
+        clips = clips_from_mels([torch.from_numpy(mel) for mel in mels], torch.zeros(len(mels), dtype=torch.long))
+        logits = evaluate(self.network.classifier, clips, self.frames, "fp32")
+        return torch.softmax(logits / self.network.temperature, 1).numpy()
 
     def __call__(self, path: Path | str) -> dict[str, float]:
         """The probability of each emotion in a sound file."""
-        return self.recognise(path).probabilities
+        return self.recognise(path).answer.probabilities
 
 
-def files(path: Path | str) -> tuple[list[Path], list[str]]:
+def sound_files(path: Path | str) -> tuple[list[Path], list[str]]:
     """The sound files that `path` stands for, in order, and notices about what is skipped.
 
     A folder stands for all that are in it, at any depth (see `walk`), any other path for itself. Raises InputError for

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import NonNegativeInt, create_model
+from pydantic import Field, NonNegativeInt, create_model
 
 from ser.audio.io import AudioConfig
 from ser.audio.mel import MelConfig
@@ -29,6 +29,7 @@ class SampleQualityConfig(Config):
 
 class ExportConfig(Config):
     arm: str
+    accuracy: float = Field(gt=0, le=1)
 
 
 class ParamsConfig(Config):

@@ -1,12 +1,17 @@
-"""The model that `ser predict` and the app load: an arm trained once more, on all clips (models/export)."""
+"""The model that `ser predict` and the app load: an arm trained once more, on all clips (models/export).
+
+The arm's predictions for test speakers calibrate it: clips that it was not trained on are not left.
+"""
 
 import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import NonNegativeInt
+from scipy.special import softmax
 from torch import Tensor
 
 from ser.core import checkpoints, params
@@ -18,6 +23,8 @@ from ser.core.rng import Stream, derive_seed
 from ser.core.stage import doing, stage
 from ser.data import synthetic
 from ser.data.dataset import load_dataset
+from ser.evaluation import calibration
+from ser.evaluation.predictions import read_predictions, result
 from ser.models.classifier import ClassifierConfig, build_classifier
 from ser.models.exported import FOLDER, Network
 from ser.training import loop
@@ -25,6 +32,7 @@ from ser.training.arms import ArmTrainingConfig
 from ser.training.augmentation import AugmentationConfig
 
 TOLERANCE = 1e-4  # of probabilities by ONNX, compared with those by torch
+HALVED = 1e-3  # of probabilities with weights in half precision, compared with single precision
 PACKAGES = "torch", "torchvision", "numpy"
 
 
@@ -57,18 +65,49 @@ def main(arm: str) -> None:
             derive_seed(seed, Stream.EXPORT_TRAINING),
             ignore,
         )
-    network = Network(model.cpu()).eval()
+    temperature, unsure_below = calibrate(arm, class_names, params.read("export.accuracy", float))
+    network = Network(model.cpu(), temperature).eval()
+    first = torch.arange(min(32, len(clips)), device=device)
+    crops = clips.crops(first, classifier.frames, 0.5)[:, 0].cpu()
+    weights = halved(network, crops)
     facts = {
         "arm": arm,
+        "unsure_below": unsure_below,
         "trained_on": {"clips": len(clips), "synthetic": len(extra) if extra else 0},
         "params": used,
         "versions": {package: version(package) for package in PACKAGES},
     }
-    checkpoints.save(f"{FOLDER}/model", network.state_dict(), facts)
-    first = torch.arange(min(32, len(clips)), device=device)
-    crops = clips.crops(first, classifier.frames, 0.5)[:, 0].cpu()
+    checkpoints.save(f"{FOLDER}/model", weights, facts)
     with replacing(f"{FOLDER}/model.onnx") as temporary:
         write_onnx(network, crops, temporary)
+
+
+def calibrate(arm: str, class_names: list[str], accuracy: float) -> tuple[float, float]:
+    """The temperature of an arm, and the probability below which its calibrated answers are unsure."""
+    path = result(f"metrics/predictions/{arm}.csv", arm, "export")
+    table = read_predictions(path, class_names)
+    labels = table["emotion"].map(class_names.index).to_numpy()
+    log_probabilities = np.log(table[class_names].to_numpy().clip(min=1e-6))
+    temperature = calibration.temperature(log_probabilities, labels)
+    calibrated = softmax(log_probabilities / temperature, axis=1)
+    threshold = calibration.threshold(calibrated.max(axis=1), calibrated.argmax(axis=1) == labels, accuracy)
+    return temperature, round(threshold, 4)
+
+
+def halved(network: Network, crops: Tensor) -> dict[str, Tensor]:
+    """The state of `network` in half precision, which it then has, if that changes no probability by HALVED or more.
+
+    Otherwise its state as it is. Probabilities are compared on `crops` [n, n_mels, frames].
+    """
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    with torch.inference_mode():
+        before = network(crops)
+        network.load_state_dict(half)
+        if float((network(crops) - before).abs().max()) < HALVED:
+            return half
+    network.load_state_dict(state)
+    return state
 
 
 def write_onnx(network: Network, crops: Tensor, path: Path) -> None:

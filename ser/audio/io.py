@@ -1,12 +1,13 @@
 """From a sound file to mono samples at one rate.
 
-One function reads files for the catalogue, for the mels and for `predict`, so that they agree on what is readable. It
+One decoder reads files for the catalogue, for the mels and for `predict`, so that they agree on what is readable. It
 reads to the end of a file: headers of streams do not know where that is.
 """
 
 import io
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -72,6 +73,22 @@ class Recording:
     def seconds(self) -> float:
         return len(self.samples) / self.rate
 
+    def problem(self) -> str:
+        """Why there is no usable sound in it; empty where there is."""
+        samples = self.samples
+        if not samples.size:
+            return "empty, no samples"
+        peak = np.maximum(samples.max(), -samples.min()) + 0.0  # not -0.0
+        if not np.isfinite(peak):  # NaN stays NaN
+            return "holds samples that are not finite (NaN or infinity)"
+        if peak > LOUDEST:
+            return f"no sound, its peak is {peak:.1e} of full scale"
+        if self.seconds < SHORTEST:
+            return f"lasts {1000 * self.seconds:.1f} ms; at least {1000 * SHORTEST:g} ms are needed"
+        if _half_range(samples).max() < SILENCE:
+            return f"silent, its peak is {peak:.1e} of full scale" if peak < SILENCE else "silent, a constant"
+        return ""
+
     def notices(self, config: AudioConfig | None = None) -> list[str]:
         """What is odd about the sound, and what is done about it; without a `config` whatever it may be."""
         notices = []
@@ -120,39 +137,36 @@ def read_audio(path: Path | str, longest: float = LONGEST) -> Recording:
     Raises one InputError that names the file where it is unreadable, truncated, silent, shorter than SHORTEST or longer
     than `longest` seconds, has more than LARGEST samples in all channels, or holds values that are not finite.
     """
-    try:
-        with open(path, "rb", buffering=0) as file:
-            source, missing = _check_wav(file)
-            samples, rate = _decode(source, path, longest)
-            size = os.fstat(file.fileno()).st_size
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # whatever the reader raises, this file is the reason
-        why = getattr(error, "error_string", "") or getattr(error, "strerror", "") or error
-        raise InputError(f"{path}: not a readable sound file ({why})") from None
-    recording = Recording(path, samples, rate)
-    if missing * recording.seconds > SHORTEST * size:  # less than that is a mistake in its header
-        raise InputError(f"{path}: truncated, {missing:,} bytes of audio are missing")
-    if problem := _problem(recording):
+    blocks, total = [], 0
+    for block, rate in _decode(path):
+        blocks.append(block)
+        total += len(block)
+        channels = block.shape[1]
+        if total > longest * rate or total * channels > LARGEST:
+            raise InputError(
+                f"{path}: too long, at {channels} channels of {rate:,} Hz; up to {longest:g} s and {LARGEST:,} "
+                "samples are taken, cut it into pieces"
+            )
+    recording = Recording(path, _in_single_precision(np.concatenate(blocks)), rate)
+    if problem := recording.problem():
         raise InputError(f"{path}: {problem}")
     return recording
 
 
-def _problem(recording: Recording) -> str:
-    """Why there is no usable sound in a recording; empty where there is."""
-    samples = recording.samples
-    if not samples.size:
-        return "empty, no samples"
-    peak = np.maximum(samples.max(), -samples.min()) + 0.0  # not -0.0
-    if not np.isfinite(peak):  # NaN stays NaN
-        return "holds samples that are not finite (NaN or infinity)"
-    if peak > LOUDEST:
-        return f"no sound, its peak is {peak:.1e} of full scale"
-    if recording.seconds < SHORTEST:
-        return f"lasts {1000 * recording.seconds:.1f} ms; at least {1000 * SHORTEST:g} ms are needed"
-    if _half_range(samples).max() < SILENCE:
-        return f"silent, its peak is {peak:.1e} of full scale" if peak < SILENCE else "silent, a constant"
-    return ""
+def read_segments(path: Path | str, seconds: float) -> Iterator[Recording]:
+    """The sound of a file of any length in consecutive segments of `seconds`; the last one is shorter.
+
+    What is wrong with a segment says its `problem`. Raises InputError where the file is unreadable or truncated.
+    """
+    rest = None
+    for block, rate in _decode(path):
+        rest = block if rest is None else np.concatenate([rest, block])
+        size = round(seconds * rate)
+        while len(rest) >= size:
+            yield Recording(path, _in_single_precision(rest[:size]), rate)
+            rest = rest[size:]
+    if rest is not None and len(rest):
+        yield Recording(path, _in_single_precision(rest), rate)
 
 
 def _half_range(samples: np.ndarray) -> np.ndarray:
@@ -174,22 +188,30 @@ class _Stream(soundfile.SoundFile):
         return False
 
 
-def _decode(source: Any, path: Path | str, longest: float) -> tuple[np.ndarray, int]:
-    """All samples of an open file, float32 `[n, channels]`, and its rate. Scaling 16 bits here is exact, and faster."""
-    with _Stream(source, closefd=False) as sound:
-        channels, rate = sound.channels, sound.samplerate
-        kind = "int16" if sound.subtype == "PCM_16" else "float32"
-        blocks, total = [np.zeros((0, channels), kind)], 0
-        while len(block := sound.read(max(1, DECODED // channels), kind, always_2d=True)):
-            total += len(block)
-            if total > longest * rate or total * channels > LARGEST:
-                raise InputError(
-                    f"{path}: too long, at {channels} channels of {rate:,} Hz; up to {longest:g} s and {LARGEST:,} "
-                    "samples are taken, cut it into pieces"
-                )
-            blocks.append(block)
-    samples = np.concatenate(blocks)
-    return (samples * np.float32(2**-15) if kind == "int16" else samples), rate
+def _decode(path: Path | str) -> Iterator[tuple[np.ndarray, int]]:
+    """The samples of a file in blocks `[n, channels]`, int16 or float32, and their rate; the first block is empty."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            source, missing = _check_wav(file)
+            with _Stream(source, closefd=False) as sound:
+                channels, rate, total = sound.channels, sound.samplerate, 0
+                kind = "int16" if sound.subtype == "PCM_16" else "float32"
+                yield np.zeros((0, channels), kind), rate
+                while len(block := sound.read(max(1, DECODED // channels), kind, always_2d=True)):
+                    total += len(block)
+                    yield block, rate
+            if missing * total > SHORTEST * rate * os.fstat(file.fileno()).st_size:  # less is a mistake in its header
+                raise InputError(f"{path}: truncated, {missing:,} bytes of audio are missing")
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # whatever the reader raises, this file is the reason
+        why = getattr(error, "error_string", "") or getattr(error, "strerror", "") or error
+        raise InputError(f"{path}: not a readable sound file ({why})") from None
+
+
+def _in_single_precision(samples: np.ndarray) -> np.ndarray:
+    """Scaling 16 bits here is exact, and faster than in the decoder."""
+    return samples * np.float32(2**-15) if samples.dtype == np.int16 else samples
 
 
 def _check_wav(file: IO[bytes]) -> tuple[Any, int]:

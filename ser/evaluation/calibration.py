@@ -1,6 +1,7 @@
 """How far the probabilities of an arm can be trusted: calibration, and accuracy where unsure clips are rejected.
 
-The confidence of a prediction is the probability of the predicted class.
+The confidence of a prediction is the probability of the predicted class. For the exported model, probabilities are
+calibrated by a temperature, and answers below a threshold of confidence are called unsure.
 """
 
 from collections.abc import Sequence
@@ -8,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 ERROR_BINS = 15  # as in Guo et al. 2017
 CURVE_BINS = 10
+TEMPERATURES = (0.1, 10.0)  # the range that is searched
 KEPT = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # shares of the clips, the most confident ones
 
 
@@ -70,3 +74,26 @@ def accuracy_of_kept(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
     right = correct[np.argsort(-confidence, kind="stable")].cumsum()
     counts = np.maximum(1, np.rint(np.multiply(KEPT, len(right))).astype(int))
     return right[counts - 1] / counts
+
+
+def temperature(
+    log_probabilities: np.ndarray,  # [clips, classes], or logits
+    labels: np.ndarray,  # [clips]
+) -> float:
+    """The temperature by which logits are divided to make the labels most likely (Guo et al. 2017, section 4.2)."""
+
+    def surprise(log_temperature: float) -> float:
+        scaled = log_softmax(log_probabilities / np.exp(log_temperature), axis=1)
+        return -scaled[np.arange(len(labels)), labels].mean()
+
+    return float(np.exp(minimize_scalar(surprise, bounds=np.log(TEMPERATURES), method="bounded").x))
+
+
+def threshold(confidence: np.ndarray, correct: np.ndarray, accuracy: float) -> float:
+    """The lowest confidence such that predictions with at least that much are right in a share `accuracy`.
+
+    `confidence` and `correct` are [clips]. Where not even the most confident predictions are, it is 1.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    enough = np.flatnonzero(correct[order].cumsum() >= accuracy * np.arange(1, len(order) + 1))
+    return float(confidence[order[enough[-1]]]) if len(enough) else 1.0

@@ -9,12 +9,15 @@ FOLDER = "models/export"
 
 
 class Network(nn.Module):
-    """What is exported: crops in dB in, probabilities out."""
+    """What is exported: crops in dB in, calibrated probabilities out."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    temperature: Tensor  # by which logits are divided
+
+    def __init__(self, classifier: Classifier, temperature: float = 1.0) -> None:
         super().__init__()
         self.classifier = classifier
+        self.register_buffer("temperature", torch.tensor(temperature))
 
     def forward(self, crops: Tensor) -> Tensor:
         """Crops `[batch, n_mels, frames]` in dB below the clip's peak to probabilities `[batch, classes]`."""
-        return torch.softmax(self.classifier(self.classifier.normaliser(crops)[:, None]), dim=1)
+        return torch.softmax(self.classifier(self.classifier.normaliser(crops)[:, None]) / self.temperature, dim=1)

@@ -3,7 +3,7 @@
 `details` is what metrics/details.json holds (see `compare_arms`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ser.evaluation.metrics import METRICS
@@ -134,6 +134,33 @@ def _arms(title: str, arms: Mapping[str, dict[str, Any] | None], references: Seq
             ]
         )
     return markdown(rows)
+
+
+def sections(details: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """All tables of a run: the title of each, and its Markdown."""
+    yield "Arms", table(details)
+    yield "Women and men, intensities, corpora", groups_table(details["arms"])
+    if details["quality"]:
+        yield "Quality of the generated clips", quality_table(details["quality"])
+    if len(details["enhanced"]["arms"]) > 1:
+        yield "Enhanced test clips", f"{table(details['enhanced'])}\n\n{ENHANCED_NOTE}"
+    if len(details["fused"]["arms"]) > 1:
+        yield "Generators as classifiers", f"{table(details['fused'])}\n\n{FUSED_NOTE}"
+
+
+def groups_table(arms: Mapping[str, dict[str, Any]]) -> str:
+    """The UA of each arm for the clips of each group, as a Markdown table."""
+    by_group = {
+        arm: {"corpus": {corpus: metrics["ua"] for corpus, metrics in result["corpora"].items()}} | result["groups"]
+        for arm, result in arms.items()
+    }
+    first = next(iter(by_group.values()))
+    rows = [["", "clips of", *by_group]]
+    for factor, values in first.items():
+        for value in values:
+            rows.append([factor, value, *(percent(groups[factor][value]) for groups in by_group.values())])
+    note = "UA in per cent [95 % interval]. Emotions that a group does not have are left out of its mean."
+    return f"{markdown(rows)}\n\n{note}"
 
 
 def quality_table(quality: Mapping[str, dict[str, Any]]) -> str:

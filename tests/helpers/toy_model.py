@@ -25,7 +25,7 @@ def export(folder: Path) -> Path:
     normaliser = Normaliser(torch.full((N_MELS,), -40.0), torch.full((N_MELS,), 20.0))
     config = params.check(PARAMS["classifier"], ClassifierConfig)
     network = Network(build_classifier(config, normaliser, len(EMOTIONS), seed=0)).eval()
-    checkpoints.save(folder / "model", network.state_dict(), {"arm": "baseline", "params": PARAMS})
+    checkpoints.save(folder / "model", network.state_dict(), {"arm": "baseline", "unsure_below": 0.3, "params": PARAMS})
     return folder
 
 

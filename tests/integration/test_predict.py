@@ -1,13 +1,17 @@
 """`python -m ser predict`: what it prints, and how it fails."""
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -16,7 +20,7 @@ from tests.helpers import toy_model
 from tests.helpers.audio import wav_bytes
 from tests.helpers.files import write_files
 from tests.helpers.project import ROOT
-from tests.helpers.toy_model import EMOTIONS, speak
+from tests.helpers.toy_model import EMOTIONS, RATE, speak
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,63 @@ def test_predict_as_json(folder, tmp_path):
     path = speak(tmp_path / "a.wav")
     completed = predict(folder, "--json", path)
     probabilities = Recogniser.load(folder)(path)
-    assert json.loads(completed.stdout) == {"path": str(path), "probabilities": probabilities, "notices": []}
+    assert json.loads(completed.stdout) == {
+        "path": str(path),
+        "emotion": max(probabilities, key=probabilities.get),
+        "probabilities": pytest.approx(probabilities, abs=1e-6),
+        "unsure": False,
+        "notices": [],
+    }
+
+
+def test_predict_as_csv(folder, tmp_path):
+    path = speak(tmp_path / "a, b.wav", rate=8000)
+    table = pd.read_csv(io.StringIO(predict(folder, "--csv", path).stdout))
+    assert list(table) == ["path", "emotion", "unsure", *EMOTIONS, "notices"]
+    (row,) = table.to_dict("records")
+    probabilities = {emotion: row[emotion] for emotion in EMOTIONS}
+    assert probabilities == pytest.approx(Recogniser.load(folder)(path), abs=1e-4)
+    assert row["path"] == str(path) and row["emotion"] == max(probabilities, key=probabilities.get)
+    assert row["notices"].startswith("nothing above 4 kHz")
+
+
+@pytest.fixture
+def conversation(tmp_path):
+    """Two seconds of a voice, a pause, two seconds of another voice, and half a second more."""
+    voice, other = (soundfile.read(speak(tmp_path / "voices/a.wav", 2.0, pitch=pitch))[0] for pitch in (110, 330))
+    samples = np.concatenate([voice, np.zeros(2 * RATE), other, other[: RATE // 2] + 0.1])
+    soundfile.write(tmp_path / "conversation.wav", samples, RATE)
+    return tmp_path / "conversation.wav"
+
+
+def test_a_long_recording_gets_an_answer_for_every_segment(folder, conversation):
+    lines = [json.loads(line) for line in predict(folder, "--json", "--every", 2, conversation).stdout.splitlines()]
+    assert [(line["start"], line["end"]) for line in lines] == [(0, 2), (2, 4), (4, 6), (6, 6.5)]
+    assert lines[1] == {"path": str(conversation), "start": 2.0, "end": 4.0, "emotion": None}  # a pause
+    alone = Recogniser.load(folder)(conversation.parent / "voices/a.wav")
+    assert lines[2]["probabilities"] == pytest.approx(alone, abs=1e-3)
+
+
+@pytest.mark.parametrize("form", ["--csv", None])
+def test_segments_in_columns(folder, conversation, form):
+    lines = predict(folder, *filter(None, [form]), "--every", "2", conversation).stdout.splitlines()
+    assert len(lines) == 5
+    assert lines[0].replace(",", " ").split()[-6 if form is None else 1 :][:2] == ["start", "end"]
+
+
+@pytest.mark.parametrize("seconds", ["0.1", "1e9", "soon"])
+def test_segments_of_an_odd_length_are_refused(folder, tmp_path, seconds):
+    completed = predict(folder, "--every", seconds, speak(tmp_path / "a.wav"))
+    assert completed.returncode == 2 and "--every" in completed.stderr
+
+
+def test_an_unsure_answer_is_marked(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "export")
+    facts = json.loads((folder / "model.json").read_text())
+    (tmp_path / "export/model.json").write_text(json.dumps({**facts, "unsure_below": 1.1}))
+    path = speak(tmp_path / "a.wav")
+    assert json.loads(predict(tmp_path / "export", "--json", path).stdout)["unsure"] is True
+    assert predict(tmp_path / "export", path).stdout.count("?") == 1
 
 
 def test_predict_names_bad_files_and_goes_on(folder, tmp_path):

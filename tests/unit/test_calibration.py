@@ -53,3 +53,20 @@ def test_errors_and_rejection_are_means_over_runs_and_the_curve_is_pooled():
     assert both["rejection"][0]["accuracy"] == pytest.approx((table["predicted"] == table["emotion"]).mean(), abs=1e-6)
     curves = pd.DataFrame(both["reliability"])
     assert (curves["share"] * curves["confidence"]).sum() == pytest.approx(table[EMOTIONS].max(axis=1).mean(), abs=1e-5)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_the_temperature_undoes_exaggerated_logits(factor):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 4))
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = (probabilities.cumsum(1) < rng.random((len(logits), 1))).sum(1)
+    assert calibration.temperature(factor * logits, labels) == pytest.approx(factor, rel=0.05)
+
+
+def test_the_threshold_by_hand():
+    confidence, correct = np.array([0.5, 0.9, 0.8, 0.6, 0.7]), np.array([False, True, True, True, False])
+    assert calibration.threshold(confidence, correct, 1.0) == 0.8
+    assert calibration.threshold(confidence, correct, 0.75) == 0.6  # of four, three are right
+    assert calibration.threshold(confidence, correct, 0.6) == 0.5
+    assert calibration.threshold(confidence, ~correct, 1.0) == 1.0  # the most confident is wrong

@@ -56,7 +56,7 @@ def test_a_clip_is_evaluated_as_in_the_study(folder, frames):
     classifier = model.network.classifier
     with torch.inference_mode():
         logits = classifier(classifier.normaliser(clips.crops(clip_index, FRAMES, position))).mean(0)
-    probabilities = model.probabilities(time_major.T.astype(np.float32))
+    probabilities = model.probabilities([time_major.T.astype(np.float32)])[0]
     np.testing.assert_allclose(probabilities, torch.softmax(logits, 0), atol=1e-6)
     assert probabilities.sum() == pytest.approx(1)
 
@@ -86,9 +86,10 @@ def test_a_useless_file_is_refused(folder, tmp_path, write, message):
 
 def test_an_answer_says_what_it_is_computed_from(folder, tmp_path):
     model, path = Recogniser.load(folder), speak(tmp_path / "clip.wav")
-    answer = model.recognise(path)
-    np.testing.assert_array_equal(answer.samples, load_audio(path, model.audio))
-    np.testing.assert_array_equal(answer.mel, melspectrogram(answer.samples, RATE, model.mels))
+    recognition = model.recognise(path)
+    np.testing.assert_array_equal(recognition.samples, load_audio(path, model.audio))
+    np.testing.assert_array_equal(recognition.mel, melspectrogram(recognition.samples, RATE, model.mels))
+    answer = recognition.answer
     assert answer.probabilities == model(path)
     assert answer.probabilities[answer.emotion] == max(answer.probabilities.values())
     assert answer.notices == []
@@ -105,20 +106,20 @@ def test_a_narrow_band_is_noticed_whatever_the_rate_of_the_file(folder, tmp_path
     if upsampled:
         samples, _ = soundfile.read(path, frames=7900)
         soundfile.write(path, soxr.resample(samples, 8000, 44100), 44100)
-    assert Recogniser.load(folder).recognise(path).notices == [
+    assert Recogniser.load(folder).recognise(path).answer.notices == [
         "nothing above 4 kHz, as in telephone recordings: the answer is less reliable"
     ]
 
 
 @pytest.mark.parametrize("rate", [11025, 16000, 44100])
 def test_a_wide_band_is_not(folder, tmp_path, rate):
-    assert Recogniser.load(folder).recognise(speak(tmp_path / "clip.wav", rate=rate)).notices == []
+    assert Recogniser.load(folder).recognise(speak(tmp_path / "clip.wav", rate=rate)).answer.notices == []
 
 
 def test_a_model_of_a_narrow_band_needs_no_more(folder, tmp_path):
     model = Recogniser.load(folder)
     model = replace(model, mels=model.mels.model_copy(update={"fmax": 4000.0}))
-    assert model.recognise(speak(tmp_path / "clip.wav", rate=8000)).notices == []
+    assert model.recognise(speak(tmp_path / "clip.wav", rate=8000)).answer.notices == []
 
 
 @pytest.mark.parametrize("inverted", [-1, -0.98])
@@ -127,7 +128,7 @@ def test_an_inverted_channel_changes_no_answer_and_is_noticed(folder, tmp_path, 
     samples, rate = soundfile.read(plain)
     noise = np.random.default_rng(0).normal(0, 1e-4, (len(samples), 2))
     soundfile.write(path, np.stack([samples, inverted * samples], axis=1) + noise, rate)
-    answer = model.recognise(path)
+    answer = model.recognise(path).answer
     assert answer.probabilities == pytest.approx(model(plain), abs=0.05)
     assert "its channels cancel each other" in answer.notices[0]
 
@@ -136,9 +137,9 @@ def test_an_offset_is_noticed_and_changes_no_answer_of_a_model_that_removes_it(f
     model, plain, path = Recogniser.load(folder), speak(tmp_path / "plain.wav"), tmp_path / "clip.wav"
     samples, rate = soundfile.read(plain)
     soundfile.write(path, samples / 2 + 0.2, rate)
-    assert "a constant offset of 20" in model.recognise(path).notices[0]
+    assert "a constant offset of 20" in model.recognise(path).answer.notices[0]
     model = replace(model, audio=model.audio.model_copy(update={"remove_mean": True}))
-    answer = model.recognise(path)
+    answer = model.recognise(path).answer
     assert answer.notices == []
     assert answer.probabilities == pytest.approx(model(plain), abs=0.02)
 
@@ -191,7 +192,7 @@ def test_a_folder_stands_for_its_sound_files_and_says_what_it_skips(tmp_path):
     write_files(tmp_path / "clips", dict.fromkeys(names, b""))
     write_files(tmp_path / "elsewhere", {"g.wav": b""})
     (tmp_path / "clips/link").symlink_to(tmp_path / "elsewhere")
-    sounds, (notice,) = recogniser.files(tmp_path / "clips")
+    sounds, (notice,) = recogniser.sound_files(tmp_path / "clips")
     assert [path.relative_to(tmp_path / "clips").as_posix() for path in sounds] == [
         "a.opus",
         "b.wav",
@@ -199,13 +200,13 @@ def test_a_folder_stands_for_its_sound_files_and_says_what_it_skips(tmp_path):
         "sub/c.FLAC",
     ]
     assert f"{tmp_path}/clips: skipped 2 .m4a, 1 .webm; what is read are .aif " in notice
-    assert recogniser.files(tmp_path / "clips/d.m4a") == ([tmp_path / "clips/d.m4a"], [])
+    assert recogniser.sound_files(tmp_path / "clips/d.m4a") == ([tmp_path / "clips/d.m4a"], [])
 
 
 def test_a_folder_without_sound_files_says_what_it_holds(tmp_path):
     write_files(tmp_path, {"a.m4a": b"", "._b.wav": b""})
     with pytest.raises(InputError, match=f"{tmp_path}: no sound files in this folder; {tmp_path}: skipped 1 .m4a;"):
-        recogniser.files(tmp_path)
+        recogniser.sound_files(tmp_path)
 
 
 @pytest.mark.parametrize("harm", ["missing", "cut", "edited"])
