@@ -78,8 +78,8 @@ def table(recognised: dict[str, Recognition]) -> str:
     answers["unsure"] = probabilities.max(axis=1) < recogniser().unsure_below
     answers = answers.join(probabilities.round(4))
     answers.index.name = "clip"
-    percent = {emotion: st.column_config.ProgressColumn(min_value=0, max_value=1) for emotion in probabilities}
-    st.dataframe(answers, column_config=percent, width="stretch")
+    bar = st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent", width="small")
+    st.dataframe(answers, column_config=dict.fromkeys(probabilities, bar), width="stretch")
     st.download_button("Download as CSV", answers.to_csv(), "emotions.csv", "text/csv")
     return st.selectbox("Look at", list(recognised))
 
