@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install cluster encoder demo app report test test-fast lint bench stress audit sbom
+.PHONY: install cluster encoder demo app report site test test-fast lint bench stress audit sbom
 
 install: .venv/installed .venv/package
 
@@ -43,6 +43,9 @@ app: install
 report: install
 	python -m app.report
 
+site: install
+	python -m scripts.site
+
 # The fast part first; pytest says how long each part took.
 test: test-fast cluster
 	python -m pytest tests/integration tests/stress
@@ -55,6 +58,7 @@ lint: install
 	ruff format --check .
 	mypy
 	codespell
+	python -m scripts.site
 
 bench: install cluster
 	$(PIP) -r benchmarks/requirements.txt

@@ -65,13 +65,15 @@ def main(arm: str) -> None:
             derive_seed(seed, Stream.EXPORT_TRAINING),
             ignore,
         )
-    temperature, unsure_below = calibrate(arm, class_names, params.read("export.accuracy", float))
+    accuracy = params.read("export.accuracy", float)
+    temperature, unsure_below = calibrate(arm, class_names, accuracy)
     network = Network(model.cpu(), temperature).eval()
     first = torch.arange(min(32, len(clips)), device=device)
     crops = clips.crops(first, classifier.frames, 0.5)[:, 0].cpu()
     weights = halved(network, crops)
     facts = {
         "arm": arm,
+        "accuracy": accuracy,
         "unsure_below": unsure_below,
         "trained_on": {"clips": len(clips), "synthetic": len(extra) if extra else 0},
         "params": used,

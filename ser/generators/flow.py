@@ -1,12 +1,14 @@
 """Rectified flow over sequences of tokens with a transformer: what `diffusion` and `latent_diffusion` share.
 
 Clean tokens (time 0) and noise (time 1) are joined by straight lines, whose direction is learnt (Liu et al. 2023, arXiv
-2209.03003); times are drawn from a logit-normal distribution (Esser et al. 2024, arXiv 2403.03206). The network
+2209.03003); most times are drawn from a logit-normal distribution (Esser et al. 2024, arXiv 2403.03206). The network
 predicts clean tokens, and the direction follows: speech fills a small part of the space of its patches and noise all of
 it, which a narrow network cannot carry (Li & He 2025, Back to Basics: Let Denoising Generative Models Denoise, arXiv
 2511.13720). The network is a transformer whose blocks are scaled and shifted by time and conditions (adaLN-zero,
-Peebles & Xie 2023, arXiv 2212.09748). Conditions are dropped one by one, for classifier-free guidance (Ho & Salimans
-2022, arXiv 2207.12598), and paths are followed by Heun's method (Karras et al. 2022, arXiv 2206.00364).
+Peebles & Xie 2023, arXiv 2212.09748). Tokens are embedded and read out together with their neighbours, and blocks see
+a part of these (temporal shift, Lin et al. 2019, arXiv 1811.08383): without, clips had steps where tokens meet.
+Conditions are dropped one by one, for classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598), and paths are
+followed by Heun's method (Karras et al. 2022, arXiv 2206.00364).
 """
 
 import math
@@ -27,6 +29,7 @@ from ser.generators import conditions
 from ser.generators.sequences import FRAMES, Sequences, inside
 
 MEAN_LOGIT = 1.0  # of times in training: noisy ones, which decide what is said and how, are the harder ones
+EVEN = 0.3  # share of the times that are drawn evenly instead, as clean ones decide how sharp a clip is
 LEAST_TIME = 0.05  # by which the error of the clean tokens is divided at least, to become that of the direction
 
 
@@ -74,7 +77,8 @@ class Attention(nn.Module):
         with sdpa_kernel(SDPBackend.MATH):  # few tokens: faster on CPUs than fused attention, above all backwards
             attended = F.scaled_dot_product_attention(query, key, value, inside[:, None, None])
         tokens = tokens + gate * self.attention_out(attended.transpose(1, 2).reshape(batch, length, width))
-        return tokens + gate2 * self.hidden(self.norms[1](tokens) * (1 + scale2) + offset2)
+        normed = self.norms[1](tokens) * (1 + scale2) + offset2
+        return tokens + gate2 * self.hidden(_shifted(normed * inside[:, :, None]))
 
 
 class Flow(nn.Module):
@@ -84,13 +88,13 @@ class Flow(nn.Module):
         super().__init__()
         width = config.width
         self.width = width
-        self.tokens_in = nn.Linear(token_width, width)
+        self.tokens_in = nn.Linear(3 * token_width, width)
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.conditions = conditions.Embedding(sizes, width)
         self.blocks = nn.ModuleList(Attention(width, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = _zero(nn.Linear(width, 2 * width))
-        self.tokens_out = _zero(nn.Linear(width, token_width))
+        self.tokens_out = _zero(nn.Linear(3 * width, token_width))
 
     def forward(
         self,
@@ -103,12 +107,15 @@ class Flow(nn.Module):
         """The predicted direction `[batch, longest, token width]`; what is beyond the end of a clip is meaningless."""
         position = torch.arange(tokens.shape[1], device=tokens.device)
         to_end = (length[:, None] - position).clamp(min=0)
-        hidden = self.tokens_in(tokens) + waves(position.float(), self.width) + waves(to_end + 0.5, self.width)
+        own = inside(length, len(position))
+        hidden = self.tokens_in(_with_neighbours(tokens * own[:, :, None]))
+        hidden = hidden + waves(position.float(), self.width) + waves(to_end + 0.5, self.width)
         vector = F.silu(self.time(waves(1000 * time, self.width)) + self.conditions(codes, numbers))
         for block in self.blocks:
-            hidden = block(hidden, vector, inside(length, len(position)))
+            hidden = block(hidden, vector, own)
         scale, offset = self.modulation(vector)[:, None].chunk(2, dim=2)
-        clean = self.tokens_out(self.norm(hidden) * (1 + scale) + offset).float()
+        hidden = self.norm(hidden) * (1 + scale) + offset
+        clean = self.tokens_out(_with_neighbours(hidden * own[:, :, None])).float()
         return (tokens - clean) / time.clamp(min=LEAST_TIME)[:, None, None]
 
 
@@ -118,11 +125,35 @@ def _zero(layer: nn.Linear) -> nn.Linear:
     return layer
 
 
+def _with_neighbours(tokens: Tensor) -> Tensor:
+    """Tokens `[batch, length, width]`, each between the one before and the one after it, `[batch, length, 3 width]`."""
+    return torch.cat([_moved(tokens, 1), tokens, _moved(tokens, -1)], dim=2)
+
+
+def _shifted(tokens: Tensor) -> Tensor:
+    """Tokens of which a quarter of the numbers are those of the one before, and a quarter those of the one after."""
+    quarter = tokens.shape[2] // 4
+    before, after, own = tokens.split([quarter, quarter, tokens.shape[2] - 2 * quarter], dim=2)
+    return torch.cat([_moved(before, 1), _moved(after, -1), own], dim=2)
+
+
+def _moved(tokens: Tensor, places: int) -> Tensor:
+    """Tokens `[batch, length, width]` at later places; zero where none came before."""
+    return F.pad(tokens, (0, 0, places, -places))
+
+
 def waves(places: Tensor, width: int) -> Tensor:
     """Sines and cosines of `places` [...] at wavelengths from 2 pi to 20,000 pi, `[..., width]`."""
     frequency = torch.exp(torch.arange(width // 2, device=places.device) * (-2 * math.log(10_000) / width))
     angle = places[..., None] * frequency
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+def draw_times(count: int, rng: torch.Generator) -> Tensor:
+    """Times of training, `[count]`."""
+    times = torch.sigmoid(MEAN_LOGIT + torch.randn(count, generator=rng))
+    even = torch.rand(count, generator=rng)
+    return torch.where(torch.rand(count, generator=rng) < EVEN, even, times)
 
 
 def train(
@@ -142,7 +173,7 @@ def train(
         clean, length = sequences.padded(index)
         codes = conditions.dropped(factors[sequences.clip_index[index]], config.unconditional, rng)
         noise = torch.randn(clean.shape, generator=rng).to(device)
-        time = torch.sigmoid(MEAN_LOGIT + torch.randn(len(clean), generator=rng)).to(device)
+        time = draw_times(len(clean), rng).to(device)
         noisy = clean + time[:, None, None] * (noise - clean)
         with autocast(device, config.precision):
             predicted = model(noisy, time, length, codes, sequences.numbers[index])

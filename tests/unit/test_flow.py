@@ -67,6 +67,28 @@ def test_clips_of_a_batch_do_not_touch_each_other():
 
 
 @torch.inference_mode()
+def test_tokens_see_their_neighbours_without_attention(monkeypatch):
+    """A step where tokens meet is otherwise left to attention, which learns slowly where a token is."""
+    monkeypatch.setattr(flow.F, "scaled_dot_product_attention", lambda query, key, value, mask: torch.zeros_like(value))
+    model = network(layers=1)
+    tokens, time, length, *more = inputs((9, 9))
+    reference = model(tokens, time, length, *more)
+    changed = tokens.clone()
+    changed[:, 4] += 1
+    differs = (model(changed, time, length, *more) != reference).any(2)
+    assert differs.tolist() == 2 * [[False, True, True, True, True, True, True, True, False]]
+
+
+def test_times_of_training_are_noisy_and_some_are_even():
+    times = flow.draw_times(20_000, make_rng(0))
+    assert times.min() > 0 and times.max() < 1
+    noisy = torch.sigmoid(flow.MEAN_LOGIT + torch.randn(20_000, generator=make_rng(1)))
+    for edge in (0.05, 0.2, 0.5, 0.8):
+        expected = flow.EVEN * edge + (1 - flow.EVEN) * float((noisy < edge).float().mean())
+        assert float((times < edge).float().mean()) == pytest.approx(expected, abs=0.015)
+
+
+@torch.inference_mode()
 def test_everything_that_is_given_matters():
     model = network()
     tokens, time, length, codes, numbers = inputs()
