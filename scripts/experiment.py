@@ -44,6 +44,7 @@ def main() -> None:
         with replacing(kept_metrics.EXPERIMENTS / f"{name}.json") as temporary:
             temporary.write_text(json.dumps(details | {"params": settings}, indent=2) + "\n")
     print(tables.table(details))
+    print(f"\nNext: `python -m app {name}` shows and plays it, `dvc exp show` compares it with other experiments.")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
+from scripts import watched
 from scripts.overrides import flattened, merged
 from ser.core import params, preconditions
 from ser.core.errors import InputError
@@ -150,8 +151,8 @@ def _describe(problem: Any, kind: type[Config]) -> str:
 def run(name: str, changes: dict[str, Any], *stages: str) -> None:
     """Run the graph with `changes` to params.yaml, as a DVC experiment of that name next to the workspace.
 
-    With `stages` no more is run than they need. An earlier experiment of that name is removed; what it shares with this
-    one comes back from DVC's run cache.
+    With `stages` no more is run than they need. One line shows the progress; the rest is in logs/NAME.log. An earlier
+    experiment of that name is removed; what it shares with this one comes back from DVC's run cache.
 
     Raises InputError where DVC would not keep the experiment, or did not, and where Git has a branch or a tag of that
     name, which DVC would read in its place.
@@ -168,9 +169,9 @@ def run(name: str, changes: dict[str, Any], *stages: str) -> None:
     command = [*dvc_command, "run", "--temp", "--name", name, *stages]
     for key, value in flattened(changes):
         command += ["-S", f"++{key}={json.dumps(value)}"]  # ++: policies in params.yaml leave out knobs that are off
-    completed = subprocess.run(command, env=environment, check=False)
-    if completed.returncode:
-        sys.exit(completed.returncode)
+    total = None if "study" in changes else watched.n_stages(stages)
+    if status := watched.run(command, environment, name, total):
+        sys.exit(status)
     kept = subprocess.run(
         ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=True
     )

@@ -215,6 +215,8 @@ def commands(tmp_path, monkeypatch):
         return SimpleNamespace(returncode=called.status)
 
     monkeypatch.setattr(named.subprocess, "run", record)
+    monkeypatch.setattr(named.watched, "run", lambda command, environment, name, total: record(command).returncode)
+    monkeypatch.setattr(named.watched, "n_stages", lambda targets: 1)
     return called
 
 
