@@ -29,7 +29,7 @@ from ser.reporting import figures, tables
 DOCUMENTS = (Path("README.md"), Path("docs/results.md"))
 PICTURE = Path("plots/leakage.png")
 # How single experiments are shown that are not shown as a whole.
-SHOW = {"random_split": tables.table, "from_noise": study_tables.enhanced}
+SHOW = {"random_split": tables.table, "from_noise": tables.enhanced_table}
 # Classifiers on fixed features, by the names of their scripts.
 FIXED_FEATURES = {
     name: Planned(title, None, f"python -m scripts.{name}")
@@ -142,8 +142,8 @@ def contents(
         "corpora": study_tables.corpora(default),
         "recalls": study_tables.recalls(default),
         "quality": tables.quality_table(default["quality"]) if default["quality"] else "No generator took part.",
-        "enhanced": study_tables.enhanced(default),
-        "recognising": study_tables.recognising(default),
+        "enhanced": tables.enhanced_table(default),
+        "recognising": tables.fused_table(default),
         "fusion": tables.table(fusion) if fusion else _not_run([FUSION]),
         "published": study_tables.published(with_goal, runs, fixed_features),
         "goals": study_tables.goals(with_goal, runs),

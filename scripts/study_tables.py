@@ -100,16 +100,6 @@ def run(details: Details) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def enhanced(details: Details) -> str:
-    """Return the table of test clips under the source paper's enhancement, with a note on what it means."""
-    return f"{tables.table(details['enhanced'])}\n\n{tables.ENHANCED_NOTE}"
-
-
-def recognising(details: Details) -> str:
-    """Return the table of generators as classifiers, with a note on what it means."""
-    return f"{tables.table(details['fused'])}\n\n{tables.FUSED_NOTE}"
-
-
 def inflation(apart: Details, random: Details) -> dict[str, tuple[Estimate, Estimate]]:
     """Return {arm: (UA with speakers apart, UA under a random split)} of the arms that both runs have.
 

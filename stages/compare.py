@@ -44,10 +44,9 @@ def main() -> None:
 
     for name, summary in summaries.items():
         _write_json(f"metrics/{name}.json", summary)
-    study_details, enhanced, by_generators = details.values()
-    _write_json(
-        "metrics/details.json", study_details | {"quality": quality, "enhanced": enhanced, "fused": by_generators}
-    )
+    others = {name: details[name] for name in ("enhanced", "fused")}
+    study_details = details["compare"] | {"quality": quality, **others}
+    _write_json("metrics/details.json", study_details)
     with replacing("plots/learning_curves.csv") as temporary:
         learning_curves(histories).to_csv(temporary, index=False, float_format="%.6f")
     figures.save(figures.ua(study_details), "plots/ua.png")
@@ -56,15 +55,10 @@ def main() -> None:
     figures.save(figures.calibration(study_details), "plots/calibration.png")
     figures.save(figures.learning_curves(histories, tables.caption(study_details)), "plots/learning_curves.png")
     figures.save(figures.quality(quality), "plots/quality.png")
-    figures.save(figures.enhanced(enhanced), "plots/enhanced.png")
-    figures.save(figures.fused(by_generators), "plots/fused.png")
-    print(tables.table(study_details))
-    if quality:
-        print("\n" + tables.quality_table(quality))
-    if study.enhanced:
-        print(f"\n{tables.table(enhanced)}\n\n{tables.ENHANCED_NOTE}")
-    if study.recognising:
-        print(f"\n{tables.table(by_generators)}\n\n{tables.FUSED_NOTE}")
+    figures.save(figures.enhanced(details["enhanced"]), "plots/enhanced.png")
+    figures.save(figures.fused(details["fused"]), "plots/fused.png")
+    for title, table in tables.sections(study_details):
+        print(f"{title}\n\n{table}\n")
 
 
 def _enhanced(

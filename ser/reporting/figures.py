@@ -89,16 +89,7 @@ def _ua(details: dict[str, Any], title: str, note: str = "") -> Figure:
     axes = figure.subplots()
     for index, metrics in enumerate(arms.values()):
         row, estimate = spacing * index, metrics["overall"]["ua"]
-        interval(axes, estimate, row, COLOURS[0], marker="o", size=8, width=2.2, horizontal=True, label="all clips")
-        axes.annotate(
-            f"{100 * estimate['value']:.1f}",
-            (estimate["value"], row),
-            xytext=(0, 6),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-            fontweight="bold",
-        )
+        headline(axes, estimate, row, COLOURS[0], label="all clips")
         for i, corpus in enumerate(corpora, start=1):
             interval(
                 axes,
@@ -124,6 +115,21 @@ def _ua(details: dict[str, Any], title: str, note: str = "") -> Figure:
     chance = 100 / len(details["emotions"])
     bars = f"Bars: 95 % intervals {tables.sampled(details)}; chance {chance:.1f} %."
     return titled(figure, title, f"{note} {bars} {tables.caption(details)}")
+
+
+def headline(axes: Axes, estimate: Estimate, row: float, colour: str, label: str) -> None:
+    """A thick interval with its value above it."""
+    interval(axes, estimate, row, colour, marker="o", size=8, width=2.2, label=label, horizontal=True)
+    axes.annotate(
+        f"{100 * estimate['value']:.1f}",
+        (estimate["value"], row),
+        xytext=(0, 6),
+        textcoords="offset points",
+        ha="center",
+        fontsize=9,
+        fontweight="bold",
+        color=colour,
+    )
 
 
 @styled

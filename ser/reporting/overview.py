@@ -58,17 +58,7 @@ def _mel(axes: Axes, mel: np.ndarray) -> None:
 
 def _arms(axes: Axes, ua_of: Mapping[str, Any], generator: str) -> None:
     for row, (arm, estimate) in enumerate(ua_of.items()):
-        colour = figures.COLOURS[2 if arm == generator else 0]
-        figures.interval(axes, estimate, row, colour, marker="o", size=8, width=2.2, label=arm, horizontal=True)
-        axes.annotate(
-            f"{100 * estimate['value']:.1f}",
-            (estimate["value"], row),
-            xytext=(0, 7),
-            textcoords="offset points",
-            ha="center",
-            fontweight="bold",
-            color=colour,
-        )
+        figures.headline(axes, estimate, row, figures.COLOURS[2 if arm == generator else 0], label=arm)
     axes.set_yticks(range(len(ua_of)), ua_of)
     axes.set_ylim(len(ua_of) - 0.5, -0.6)
     axes.tick_params(axis="y", length=0)
