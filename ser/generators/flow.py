@@ -4,11 +4,13 @@ Clean tokens (time 0) and noise (time 1) are joined by straight lines, whose dir
 2209.03003); most times are drawn from a logit-normal distribution (Esser et al. 2024, arXiv 2403.03206). The network
 predicts clean tokens, and the direction follows: speech fills a small part of the space of its patches and noise all of
 it, which a narrow network cannot carry (Li & He 2025, Back to Basics: Let Denoising Generative Models Denoise, arXiv
-2511.13720). The network is a transformer whose blocks are scaled and shifted by time and conditions (adaLN-zero,
-Peebles & Xie 2023, arXiv 2212.09748). Tokens are embedded and read out together with their neighbours, and blocks see
-a part of these (temporal shift, Lin et al. 2019, arXiv 1811.08383): without, clips had steps where tokens meet.
-Conditions are dropped one by one, for classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598), and paths are
-followed by Heun's method (Karras et al. 2022, arXiv 2206.00364).
+2511.13720). It also learns which share of a noisy token to keep at a level of noise, number by number: where there is
+little noise, the token has more detail than what is predicted, and clips were blurred. The network is a transformer
+whose blocks are scaled and shifted by time and conditions (adaLN-zero, Peebles & Xie 2023, arXiv 2212.09748). Tokens
+are embedded and read out together with their neighbours, and blocks see a part of these (temporal shift, Lin et al.
+2019, arXiv 1811.08383): without, clips had steps where tokens meet. Conditions are dropped one by one, for
+classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598), and paths are followed by Heun's method (Karras et al.
+2022, arXiv 2206.00364).
 """
 
 import math
@@ -95,6 +97,7 @@ class Flow(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = _zero(nn.Linear(width, 2 * width))
         self.tokens_out = _zero(nn.Linear(3 * width, token_width))
+        self.kept = _zero(nn.Linear(width, token_width))
 
     def forward(
         self,
@@ -116,7 +119,8 @@ class Flow(nn.Module):
         scale, offset = self.modulation(vector)[:, None].chunk(2, dim=2)
         hidden = self.norm(hidden) * (1 + scale) + offset
         clean = self.tokens_out(_with_neighbours(hidden * own[:, :, None])).float()
-        return (tokens - clean) / time.clamp(min=LEAST_TIME)[:, None, None]
+        removed = (1 - self.kept(vector).float()[:, None]) * (tokens - clean)
+        return removed / time.clamp(min=LEAST_TIME)[:, None, None]
 
 
 def _zero(layer: nn.Linear) -> nn.Linear:

