@@ -31,9 +31,8 @@ def results(details: dict[str, Any]) -> None:
             st.markdown(table)
     with st.expander("Single speakers"):
         arm = st.selectbox("Arm", list(details["arms"]), key="arm of speakers")
-        st.bar_chart(
-            pd.Series(details["arms"][arm]["speakers"], name="UA"), horizontal=True, sort=False, height=24 * 34
-        )
+        speakers = details["arms"][arm]["speakers"]
+        st.bar_chart(pd.Series(speakers, name="UA"), horizontal=True, sort=False, height=60 + 20 * len(speakers))
     with st.expander("Errors, to listen to"):
         errors(details)
     for title, figure in FIGURES.items():
@@ -61,8 +60,7 @@ def errors(details: dict[str, Any]) -> None:
         return
     row, predicted = cells[0]
     emotion = class_names[row]
-    own = predictions[(predictions["emotion"] == emotion) & (predictions["predicted"] == predicted)]
-    clips = own.groupby("clip")[predicted].mean().sort_values(ascending=False)
+    clips = mistaken(predictions, emotion, predicted)
     st.markdown(f"**{emotion}** recognised as **{predicted}**: {len(clips)} clips, the surest first")
     paths = recordings()
     columns = st.columns(3)
@@ -76,6 +74,12 @@ def errors(details: dict[str, Any]) -> None:
             "To hear them: `dvc repro catalogue` downloads the recordings (255 MB), or takes them from the folder "
             "`SER_MIRROR`. They are not in Git."
         )
+
+
+def mistaken(predictions: pd.DataFrame, emotion: str, predicted: str) -> pd.Series:
+    """The clips of an emotion that any run mistakes for another, and its mean probability; highest first."""
+    own = predictions[(predictions["emotion"] == emotion) & (predictions["predicted"] == predicted)]
+    return own.groupby("clip")[predicted].mean().sort_values(ascending=False)
 
 
 def recordings() -> dict[str, str]:
