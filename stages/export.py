@@ -97,12 +97,13 @@ def calibrate(arm: str, class_names: list[str], accuracy: float) -> tuple[float,
 
 
 def halved(network: Network, crops: Tensor) -> dict[str, Tensor]:
-    """The state of `network` in half precision, which it then has, if that changes no probability by HALVED or more.
+    """The state of `network` with matrices in half precision, if that changes no probability by HALVED or more.
 
-    Otherwise its state as it is. Probabilities are compared on `crops` [n, n_mels, frames].
+    The network then has it too; otherwise the state is what it was. Vectors, which are small and matter more, stay in
+    single precision. Probabilities are compared on `crops` [n, n_mels, frames].
     """
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    half = {name: tensor.half() if tensor.dim() > 1 else tensor for name, tensor in state.items()}
     with torch.inference_mode():
         before = network(crops)
         network.load_state_dict(half)
