@@ -116,7 +116,7 @@ def test_compare_json_can_be_recomputed_from_the_predictions(project, without_fi
         ["baseline", "augmented"],
     ]
     assert details["seed"] == 7 and details["resamples"] == 200
-    assert capsys.readouterr().out.startswith("| arm ")
+    assert capsys.readouterr().out.startswith("Arms\n\n| arm ")
     curves = pd.read_csv("plots/learning_curves.csv")
     assert curves["arm"].unique().tolist() == ["baseline", "masked", "augmented", "diffusion"]
     assert curves["loss"][curves["arm"] == "masked"].tolist() == [1.5, 1.0, 0.833333]

@@ -22,7 +22,7 @@ from tests.helpers.toy_generators import (
 
 LONG_FITS = {
     "diffusion": {"updates": 300},
-    "latent_diffusion": {"updates": 300},
+    "latent_diffusion": {"updates": 600},
     "vae": {},
     "gan": {"updates": 200},
 }
