@@ -21,7 +21,7 @@ def occlusion(model: Recogniser, mel: np.ndarray, emotion: str) -> np.ndarray:
         for frame in range(0, max(1, mel.shape[1] - SIZE + STRIDE), STRIDE):
             patch = np.s_[band : band + SIZE, frame : frame + SIZE]
             changed = mel.copy()
-            changed[patch] = np.broadcast_to(mean, mel.shape)[patch]
+            changed[patch] = mean[band : band + SIZE]
             patches.append(patch)
             occluded.append(changed)
     log_probability = np.log(model.probabilities([mel, *occluded])[:, label])

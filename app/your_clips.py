@@ -1,6 +1,8 @@
 """The tab for clips that a visitor uploads or records."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -51,18 +53,22 @@ def your_clips() -> None:
 
 @st.cache_data(max_entries=256, show_spinner="Listening")
 def recognise(stamp: Stamp, content: bytes) -> Recognition:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip"
-        path.write_bytes(content)
+    with file_of(content) as path:
         return recogniser().recognise(path, LONGEST)
 
 
 @st.cache_data(max_entries=16, show_spinner="Listening")
 def segments(stamp: Stamp, content: bytes) -> list[Segment]:
+    with file_of(content) as path:
+        return recogniser().segments(path, EVERY)
+
+
+@contextmanager
+def file_of(content: bytes) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip"
         path.write_bytes(content)
-        return recogniser().segments(path, EVERY)
+        yield path
 
 
 def table(recognised: dict[str, Recognition]) -> str:

@@ -158,14 +158,15 @@ def read_segments(path: Path | str, seconds: float) -> Iterator[Recording]:
 
     What is wrong with a segment says its `problem`. Raises InputError where the file is unreadable or truncated.
     """
-    rest = None
-    for block, rate in _decode(path):
-        rest = block if rest is None else np.concatenate([rest, block])
-        size = round(seconds * rate)
+    blocks = _decode(path)
+    rest, rate = next(blocks)
+    size = round(seconds * rate)
+    for block, _ in blocks:
+        rest = np.concatenate([rest, block])
         while len(rest) >= size:
             yield Recording(path, _in_single_precision(rest[:size]), rate)
             rest = rest[size:]
-    if rest is not None and len(rest):
+    if len(rest):
         yield Recording(path, _in_single_precision(rest), rate)
 
 
