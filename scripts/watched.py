@@ -10,7 +10,7 @@ from dvc.repo import Repo
 
 from ser.core.stage import progress
 
-STAGE = re.compile(r"(?:Running s|S)tage '([^']+)'")  # it is run, or skipped, or taken from the cache
+STAGE = re.compile(r"(?:Running stage|Stage) '([^']+)'")  # it is run, or skipped, or taken from the cache
 SHOWN = 15  # lines of the log where the run fails
 
 
