@@ -5,9 +5,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import networkx
 from dvc.repo import Repo
 
+from ser.cluster import needed
 from ser.core.stage import progress
 
 STAGE = re.compile(r"(?:Running stage|Stage) '([^']+)'")  # it is run, or skipped, or taken from the cache
@@ -50,6 +50,4 @@ def run(command: Sequence[str], environment: Mapping[str, str], name: str, total
 def n_stages(targets: Sequence[str]) -> int:
     """How many stages of the workspace's dvc.yaml `targets` are, with those that they need; without targets, all."""
     with Repo() as repo:
-        graph = repo.index.graph  # from every stage to those that it depends on
-        named = [stage for target in targets for stage in repo.stage.collect(target)] or list(graph)
-        return len(set(named).union(*(networkx.descendants(graph, stage) for stage in named)))
+        return len(needed(repo, targets))

@@ -21,10 +21,14 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ser.core.errors import InputError
 from ser.core.stage import progress
+
+if TYPE_CHECKING:  # DVC takes a second to import, and `ser predict` does without
+    from dvc.repo import Repo
+    from dvc.stage import Stage
 
 LOGS = Path("logs")  # of the tasks of the last run
 
@@ -136,18 +140,24 @@ class _Run:
         self.bar.write(self.failures[-1], file=sys.stderr)
 
 
+def needed(repo: "Repo", targets: Sequence[str]) -> "set[Stage]":
+    """The stages of dvc.yaml that `targets` are, with those that they depend on; without targets, all."""
+    import networkx
+
+    graph = repo.index.graph  # from every stage to those that it depends on
+    named = [stage for target in targets for stage in repo.stage.collect(target)] or list(graph)
+    return set(named).union(*(networkx.descendants(graph, stage) for stage in named))
+
+
 class _Graph:
     """The stages of dvc.yaml as DVC sees them: which have to run, which are recorded."""
 
     def __init__(self, targets: Sequence[str]) -> None:
-        import networkx
         from dvc.repo import Repo
 
         logging.getLogger("dvc").setLevel(logging.ERROR)
         self.repo = Repo()
-        graph = self.repo.index.graph  # from every stage to those that it depends on
-        named = [stage for target in targets for stage in self.repo.stage.collect(target)] or list(graph)
-        stages = set(named).union(*(networkx.descendants(graph, stage) for stage in named))
+        graph, stages = self.repo.index.graph, needed(self.repo, targets)
         self.commands = {stage.addressing: shlex.split(stage.cmd)[2:] for stage in stages}  # what follows `python -m`
         self.waiting = {stage.addressing: {each.addressing for each in graph.successors(stage)} for stage in stages}
         self.locks: dict[str, ExitStack] = {}

@@ -96,7 +96,6 @@ def test_a_diffusion_knob_leaves_the_other_arms_alone(project):
         "sample@diffusion",
         "sample_quality@diffusion",
         "gallery@diffusion",
-        "listen@diffusion",
         "train_synthetic@diffusion",
         "compare",
         "overview@diffusion",

@@ -46,7 +46,7 @@ def test_two_workers_share_a_queue(work):
 
 
 def test_the_app_reads_while_a_run_writes(work, monkeypatch):
-    for stage in ("compare", "gallery@diffusion", "listen@diffusion"):
+    for stage in ("compare", "gallery@diffusion"):
         faults.forget(work, stage)
     monkeypatch.chdir(work)
     app = AppTest.from_file(str(work / "app/page.py"), default_timeout=60)

@@ -19,7 +19,7 @@ def struck(project, tmp_path_factory):
     [
         ("train@baseline", "killed at a change of a file", ""),
         ("cache_mels", "terminated with DVC at a moment", ""),
-        ("listen@diffusion", "disk full in the middle of a file", "error: no space left on the disk"),
+        ("gallery@diffusion", "disk full in the middle of a file", "error: no space left on the disk"),
         ("compare", "disk full from a change of a file on", "error: no space left on the disk"),
         ("sample@diffusion", "out of memory at a change of a file", "error: out of memory"),
     ],
