@@ -11,7 +11,7 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import pandas as pd
@@ -67,13 +67,13 @@ def table(result: dict[str, Any]) -> str:
     """Return the UA of each arm, committed and again, and how far two sets of runs may lie apart.
 
     That is the 95 % interval of a difference between two means over runs, from the standard deviation between runs
-    within both sets (Student's t); none where an arm has a single run.
+    within the sets (Student's t); none where both sets have a single run.
     """
     rows = [["arm", "committed", "again", "difference", "runs move it by up to"]]
     for arm, (committed, again) in result["arms"].items():
         row = [arm, f"{100 * mean(committed):.1f}", f"{100 * mean(again):.1f}"]
         row.append(f"{100 * (mean(again) - mean(committed)):+z.1f}")
-        row.append("" if len(committed) == 1 or len(again) == 1 else f"{100 * spread(committed, again):.1f}")
+        row.append(f"{100 * spread(committed, again):.1f}" if len(committed) + len(again) > 2 else "")
         rows.append(row)
     return tables.markdown(rows)
 
@@ -87,7 +87,7 @@ def tables_of_all() -> str:
 def spread(first: list[float], second: list[float]) -> float:
     """Return half the width of the 95 % interval of the difference between the means of two sets of runs."""
     freedom = len(first) + len(second) - 2
-    pooled = ((len(first) - 1) * stdev(first) ** 2 + (len(second) - 1) * stdev(second) ** 2) / freedom
+    pooled = sum((ua - mean(runs)) ** 2 for runs in (first, second) for ua in runs) / freedom
     return float(t.ppf(0.975, freedom)) * (pooled * (1 / len(first) + 1 / len(second))) ** 0.5
 
 

@@ -57,14 +57,15 @@ def test_results_as_committed_are_refused(monkeypatch):
         reproduced.main()
 
 
-def test_two_sets_of_runs_lie_within_the_spread_in_95_of_100_cases():
+@pytest.mark.parametrize("again", [5, 1])
+def test_two_sets_of_runs_lie_within_the_spread_in_95_of_100_cases(again):
     rng = np.random.default_rng(0)
-    pairs = rng.normal(0, 0.02, (4000, 2, 5)).tolist()
+    pairs = [(runs[:5], runs[5:]) for runs in rng.normal(0, 0.02, (4000, 5 + again)).tolist()]
     inside = [abs(np.mean(one) - np.mean(other)) <= reproduced.spread(one, other) for one, other in pairs]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.012)
 
 
-def test_a_single_run_has_no_spread():
+def test_two_single_runs_have_no_spread():
     assert reproduced.table({"arms": {"gan": [[0.5], [0.6]]}}).splitlines()[-1].split("|")[1:-1] == [
         " gan ",
         " 50.0      ",
