@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -148,6 +149,12 @@ def _describe(problem: Any, kind: type[Config]) -> str:
     return f"key `{key}`: {problem['msg']}"
 
 
+def overrides(changes: dict[str, Any]) -> list[str]:
+    """Return `changes` to params.yaml as DVC's option -S takes them."""
+    # ++: policies in params.yaml leave out knobs that are off
+    return [f"++{key}={json.dumps(value)}" for key, value in flattened(changes)]
+
+
 def run(name: str, changes: dict[str, Any], *stages: str) -> None:
     """Run the graph with `changes` to params.yaml, as a DVC experiment of that name next to the workspace.
 
@@ -167,8 +174,7 @@ def run(name: str, changes: dict[str, Any], *stages: str) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run([*dvc_command, "remove", "--quiet", name], stderr=subprocess.DEVNULL, check=False)
     command = [*dvc_command, "run", "--temp", "--name", name, *stages]
-    for key, value in flattened(changes):
-        command += ["-S", f"++{key}={json.dumps(value)}"]  # ++: policies in params.yaml leave out knobs that are off
+    command += chain.from_iterable(("-S", each) for each in overrides(changes))
     total = None if "study" in changes else watched.n_stages(stages)
     if status := watched.run(command, environment, name, total):
         sys.exit(status)
