@@ -26,6 +26,16 @@ SHOWN = (
     "data/synthetic",
     "data/listen",
 )
+PICTURES = {
+    "UA of each arm": "plots/ua.png",
+    "Recall of each emotion": "plots/recall.png",
+    "Confusion of emotions": "plots/confusion.png",
+    "Calibration": "plots/calibration.png",
+    "Training loss": "plots/learning_curves.png",
+    "Quality of the generated clips": "plots/quality.png",
+    "Enhanced test clips": "plots/enhanced.png",
+    "Generators as classifiers": "plots/fused.png",
+}
 FETCHED = Path("data/app")
 
 

@@ -30,7 +30,11 @@ def explain_missing_files(section: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*arguments: Any) -> None:
         try:
             section(*arguments)
-        except (OSError, MediaFileStorageError, InputError) as error:
+        except InputError as error:
+            st.info(
+                f"This part cannot be shown: {error}. If a run is just replacing these files, reload the page later."
+            )
+        except (OSError, MediaFileStorageError) as error:
             st.info(
                 f"This part needs files that are not in Git ({error}). `dvc repro` makes them, `make demo` makes those "
                 "of the demo (then `python -m app demo`), and `dvc pull --allow-missing` fetches them from a remote of "
@@ -44,7 +48,7 @@ def recogniser() -> Recogniser:
     return _recogniser(stamp(*MODEL))
 
 
-@st.cache_resource(max_entries=1)
+@st.cache_resource(max_entries=1, show_spinner="Loading the model")
 def _recogniser(stamp: Stamp) -> Recogniser:
     return Recogniser.load()
 
@@ -53,7 +57,7 @@ def dataset() -> Dataset:
     return _dataset(stamp(*FILES))
 
 
-@st.cache_resource(max_entries=1)
+@st.cache_resource(max_entries=1, show_spinner="Loading the clips")
 def _dataset(stamp: Stamp) -> Dataset:
     return load_dataset(params.read("emotions", list[str]), params.read("split.protocol", str))
 
@@ -62,15 +66,16 @@ def stamp(*paths: str) -> Stamp:
     return tuple(Path(path).stat().st_mtime_ns for path in paths)
 
 
-@st.cache_data(max_entries=64)
+@st.cache_data(max_entries=64, show_spinner="Making it audible")
 def sound(mel: np.ndarray, rate: int, config: MelConfig) -> bytes:
     """A WAV file made from a mel [n_mels, frames] by Griffin-Lim."""
     return wav_bytes(mel_to_samples(mel, rate, config), rate)
 
 
-def show(container: DeltaGenerator, mel: np.ndarray, recording: bytes | None = None) -> None:
+def show(
+    container: DeltaGenerator, mel: np.ndarray, rate: int, config: MelConfig, recording: bytes | None = None
+) -> None:
     """Show a mel [n_mels, frames] with its sound: the recording if there is one, else that of Griffin-Lim."""
-    config, rate = params.read("mels", MelConfig), params.read("audio.sample_rate", int)
     container.pyplot(pictures.spectrogram(mel, rate, config, theme()), width="stretch")
     container.audio(recording or sound(mel, rate, config))
 

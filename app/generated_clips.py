@@ -1,10 +1,11 @@
-"""The tab with generated clips beside real ones."""
+"""The tab with generated clips next to real ones."""
 
 from pathlib import Path
 
 import streamlit as st
 
 from app.common import dataset, explain_missing_files, show
+from ser.audio.mel import MelConfig
 from ser.core import params
 from ser.evaluation.study import StudyConfig
 from ser.reporting import gallery
@@ -17,22 +18,23 @@ def generated_clips() -> None:
     if not generators:
         st.info("No generators in this study.")
         return
-    made = [generator for generator in generators if Path(f"data/synthetic/{generator}/index.csv").exists()]
-    if not made:
+    at_hand = [generator for generator in generators if Path(f"data/synthetic/{generator}/index.csv").exists()]
+    if not at_hand:
         pictures(generators)
         return
     generator_column, emotion_column = st.columns(2)
-    generator = generator_column.selectbox("Generator", made)
+    generator = generator_column.selectbox("Generator", at_hand)
     emotion = emotion_column.selectbox("Emotion of the clips", dataset().class_names)
     sides = {
         "Real, from the training part": gallery.real_mels(dataset()),
         f"By {generator}": gallery.synthetic_mels(dataset(), generator),
     }
+    config, rate = params.read("mels", MelConfig), params.read("audio.sample_rate", int)
     st.caption("Griffin-Lim makes the sound of all clips, so that they can be compared by ear.")
     for title, mels in sides.items():
         st.subheader(title)
         for column, mel in zip(st.columns(gallery.COUNT), mels[emotion], strict=True):
-            show(column, mel)
+            show(column, mel, rate, config)
 
 
 def pictures(generators: list[str]) -> None:

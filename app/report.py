@@ -1,11 +1,11 @@
 """`python -m app.report [REVISION]`: the results of the study as one self-contained page, report.html."""
 
+import argparse
 import base64
 import io
 import json
 import os
 import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,20 +24,13 @@ from ser.reporting import tables
 
 HERE = Path(__file__).parent
 PACKAGES = "torch", "torchvision", "diffusers", "numpy", "pandas", "scikit-learn", "librosa", "soxr", "dvc"
-PICTURES = {
-    "UA of each arm": "plots/ua.png",
-    "Recall of each emotion": "plots/recall.png",
-    "Confusion of emotions": "plots/confusion.png",
-    "Calibration": "plots/calibration.png",
-    "Training loss": "plots/learning_curves.png",
-    "Quality of the generated clips": "plots/quality.png",
-    "Enhanced test clips": "plots/enhanced.png",
-    "Generators as classifiers": "plots/fused.png",
-}
 
 
-def main(revision: str | None = None) -> None:
+def main() -> None:
     """Write report.html. Raises InputError where the study has no results yet."""
+    parser = argparse.ArgumentParser("python -m app.report", description=__doc__.partition(": ")[2])
+    parser.add_argument("revision", nargs="?", help="an experiment or a commit; default: the workspace")
+    revision = parser.parse_args().revision
     path = Path("report.html").absolute()
     if revision:
         os.chdir(artifacts.folder(revision))
@@ -59,7 +52,7 @@ def main(revision: str | None = None) -> None:
     page = environment.get_template("report.html.j2").render(
         headline=headline(details),
         tables=tables.sections(details),
-        pictures=PICTURES,
+        pictures=artifacts.PICTURES,
         generators={name: listen(name) for name in details["quality"]},
         params=Path(params.PATH).read_text(),
         versions={package: version(package) for package in PACKAGES},
@@ -119,4 +112,4 @@ def commit() -> str:
 
 
 if __name__ == "__main__":
-    stage(main, *sys.argv[1:])
+    stage(main)

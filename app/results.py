@@ -6,20 +6,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app.artifacts import PICTURES
 from app.common import explain_missing_files
 from ser.data import manifest
 from ser.evaluation.predictions import read_predictions
 from ser.reporting import tables
 
 PLAYED = 6  # clips of a cell of the confusion matrix
-FIGURES = {
-    "UA of each arm": "ua",
-    "Confusion of emotions": "confusion",
-    "Recall of each emotion": "recall",
-    "Calibration": "calibration",
-    "Learning curves": "learning_curves",
-    "Quality of the generated clips, in a picture": "quality",
-}
 
 
 @explain_missing_files
@@ -35,9 +28,9 @@ def results(details: dict[str, Any]) -> None:
         st.bar_chart(pd.Series(speakers, name="UA"), horizontal=True, sort=False, height=60 + 20 * len(speakers))
     with st.expander("Errors, to listen to"):
         errors(details)
-    for title, figure in FIGURES.items():
-        with st.expander(title, expanded=figure == "ua"):
-            st.image(f"plots/{figure}.png")
+    for number, (title, picture) in enumerate(PICTURES.items()):
+        with st.expander(title, expanded=number == 0):
+            st.image(picture)
     for generator in details["quality"]:
         with st.expander(f"Embeddings and gallery of {generator}"):
             st.image([f"plots/embeddings/{generator}.png", f"plots/gallery/{generator}.png"])
@@ -60,14 +53,14 @@ def errors(details: dict[str, Any]) -> None:
         return
     row, predicted = cells[0]
     emotion = class_names[row]
-    clips = mistaken(predictions, emotion, predicted)
-    st.markdown(f"**{emotion}** recognised as **{predicted}**: {len(clips)} clips, the surest first")
+    clips = clips_of_cell(predictions, emotion, predicted)
+    st.markdown(f"**{emotion}** recognised as **{predicted}** (clips: {len(clips)}), the most confident first")
     paths = recordings()
     columns = st.columns(3)
     for number, (clip, probability) in enumerate(clips.head(PLAYED).items()):
         column = columns[number % len(columns)]
         column.markdown(f"`{clip}` {probability:.0%} {predicted}")
-        if clip in paths and Path(paths[clip]).exists():
+        if clip in paths:
             column.audio(paths[clip])
     if not paths:
         st.caption(
@@ -76,15 +69,15 @@ def errors(details: dict[str, Any]) -> None:
         )
 
 
-def mistaken(predictions: pd.DataFrame, emotion: str, predicted: str) -> pd.Series:
-    """The clips of an emotion that any run mistakes for another, and its mean probability; highest first."""
+def clips_of_cell(predictions: pd.DataFrame, emotion: str, predicted: str) -> pd.Series:
+    """The clips of an emotion that some run recognises as `predicted`, and its mean probability; highest first."""
     own = predictions[(predictions["emotion"] == emotion) & (predictions["predicted"] == predicted)]
     return own.groupby("clip")[predicted].mean().sort_values(ascending=False)
 
 
 def recordings() -> dict[str, str]:
-    """The recording of each clip; empty where they were not downloaded."""
+    """The recordings at hand, by clip."""
     if not Path("data/catalogue.csv").exists():
         return {}
     catalogue = manifest.load("data/catalogue.csv")
-    return dict(zip(catalogue["clip"], catalogue["path"], strict=True))
+    return {clip: path for clip, path in zip(catalogue["clip"], catalogue["path"], strict=True) if Path(path).exists()}

@@ -1,4 +1,4 @@
-"""Answers for several clips of one person, corrected for what the model makes of that voice in general."""
+"""Answers for several clips of one person, corrected for the model's bias for that voice."""
 
 import numpy as np
 import pandas as pd

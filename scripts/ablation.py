@@ -10,7 +10,6 @@ metrics/ablations/NAME.json has everything that was measured so far.
 
 import argparse
 import io
-import json
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -21,7 +20,6 @@ import pandas as pd
 from scripts import kept_metrics, named, study_tables
 from scripts.overrides import merged
 from ser.core import params, preconditions
-from ser.core.atomic import replacing
 from ser.core.errors import InputError
 from ser.core.stage import stage
 from ser.reporting import tables
@@ -68,8 +66,7 @@ def measure(name: str, ablation: named.Ablation) -> None:
             "changes": changes,
             "ua": last.groupby(["repeat", "fold"])["validation_ua"].mean().tolist(),
         }
-        with replacing(kept_metrics.ABLATIONS / f"{name}.json") as temporary:
-            temporary.write_text(json.dumps(results, indent=1) + "\n")
+        kept_metrics.write(kept_metrics.ABLATIONS / f"{name}.json", results)
         print(line(label, results["candidates"]), flush=True)
 
 

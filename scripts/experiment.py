@@ -17,7 +17,6 @@ import dvc.api
 from scripts import kept_metrics, named
 from scripts.overrides import merged, override
 from ser.core import params, preconditions
-from ser.core.atomic import replacing
 from ser.core.stage import stage
 from ser.reporting import tables
 
@@ -41,10 +40,10 @@ def main() -> None:
     details = json.loads(dvc.api.read("metrics/details.json", rev=name))
     if arguments.keep:
         settings = params.parse(dvc.api.read("params.yaml", rev=name), f"params.yaml of {name}")
-        with replacing(kept_metrics.EXPERIMENTS / f"{name}.json") as temporary:
-            temporary.write_text(json.dumps(details | {"params": settings}, indent=2) + "\n")
+        kept_metrics.write(kept_metrics.EXPERIMENTS / f"{name}.json", details | {"params": settings})
     print(tables.table(details))
-    print(f"\nNext: `python -m app {name}` shows and plays it, `dvc exp show` compares it with other experiments.")
+    app = "" if arguments.keep else f"`python -m app {name}` shows and plays it, "  # which needs its pictures and model
+    print(f"\nNext: {app}`dvc exp show` compares it with other experiments.")
 
 
 if __name__ == "__main__":

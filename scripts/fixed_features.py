@@ -1,6 +1,5 @@
 """Classifiers on fixed features of clips, on the folds of our runs: what is the same for every kind of features."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +11,9 @@ from sklearn.metrics import recall_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from scripts import named
+from scripts import kept_metrics, named
 from scripts.overrides import merged
 from ser.core import params
-from ser.core.atomic import replacing
 from ser.data import splits
 from ser.evaluation.statistics import compare_arms
 from ser.reporting import tables
@@ -47,8 +45,7 @@ def evaluate(arm: str, candidates: Sequence[Candidate], catalogue: pd.DataFrame,
         metrics[name]["selected"] = selected.to_dict("records")
         ua = tables.percent(metrics[name]["arms"][arm]["overall"]["ua"])
         print(f"{name}: UA {ua}; selected: {', '.join(selected['selected'])}", flush=True)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+    kept_metrics.write(path, metrics)
 
 
 def predictions(candidates: Sequence[Candidate], table: pd.DataFrame, config: splits.SplitConfig) -> pd.DataFrame:

@@ -5,8 +5,7 @@ functionals are added (late fusion), which is fitted on the same folds (scripts/
 validation speakers (docs/results.md). metrics/fusion.json has the arm and what becomes of it, as `compare_arms` does.
 """
 
-import json
-import sys
+import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -17,18 +16,22 @@ from scripts.fixed_features import Candidate
 from scripts.overrides import merged
 from ser.audio.io import AudioConfig
 from ser.core import params
-from ser.core.atomic import replacing
 from ser.core.stage import stage
 from ser.data import manifest, splits
 from ser.evaluation.fusion import fused
 from ser.evaluation.predictions import read_predictions
 from ser.evaluation.statistics import compare_arms
+from ser.evaluation.study import StudyConfig
 
 WEIGHT = 0.5
 
 
-def main(arm: str) -> None:
-    """Fit the machines, fuse their predictions with those of `arm`, and compare."""
+def main() -> None:
+    """Fit the machines, fuse their predictions with those of an arm, and compare."""
+    parser = argparse.ArgumentParser("python -m scripts.fusion", description=__doc__.split("\n")[0])
+    known = list(params.read("study", StudyConfig).stage_of)
+    parser.add_argument("arm", choices=known, metavar="ARM", help=", ".join(known))
+    arm = parser.parse_args().arm
     settings = merged(params.load(), named.HELD_OUT)
     emotions = settings["emotions"]
     networks = read_predictions(f"metrics/predictions/{arm}.csv", emotions)
@@ -43,8 +46,7 @@ def main(arm: str) -> None:
     arms = {arm: networks, "fused": fused(networks, machines, emotions, WEIGHT)}
     drawn = {"resamples": settings["study"]["resamples"], "seed": settings["seed"]}
     _, details = compare_arms(arms, clips, emotions, settings["split"]["protocol"], **drawn)
-    with replacing(kept_metrics.FUSION) as temporary:
-        temporary.write_text(json.dumps(details, indent=2) + "\n")
+    kept_metrics.write(kept_metrics.FUSION, details)
 
 
 def candidates(features: pd.DataFrame) -> list[Candidate]:
@@ -56,4 +58,4 @@ def candidates(features: pd.DataFrame) -> list[Candidate]:
 
 
 if __name__ == "__main__":
-    stage(main, *sys.argv[1:])
+    stage(main)

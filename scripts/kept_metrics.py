@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ser.core.atomic import replacing
 from ser.core.errors import InputError
 
 FOLDER = Path("metrics")
@@ -22,3 +23,9 @@ def read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: not readable as JSON ({error}); make it again") from error
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, as a whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ metrics/reproduced/NAME.json.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import tempfile
@@ -20,7 +19,6 @@ from sklearn.metrics import balanced_accuracy_score
 
 from scripts import kept_metrics
 from ser.core import params
-from ser.core.atomic import replacing
 from ser.core.errors import InputError
 from ser.core.stage import stage
 from ser.evaluation.predictions import read_predictions
@@ -32,7 +30,7 @@ FOLDER = Path("metrics/predictions")
 def main() -> None:
     """Compare every arm whose predictions changed, print the table and keep it."""
     parser = argparse.ArgumentParser("python -m scripts.reproduced", description=__doc__.split("\n")[0])
-    parser.add_argument("name", help="of the circumstance, such as one_thread")
+    parser.add_argument("name", help="of the setup, such as one_thread")
     name = parser.parse_args().name
     class_names = params.read("emotions", list[str])
     arms = {}
@@ -51,8 +49,7 @@ def main() -> None:
         )
     result = {"threads": os.environ.get("OMP_NUM_THREADS"), "arms": arms}
     print(table(result))
-    with replacing(kept_metrics.REPRODUCED / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    kept_metrics.write(kept_metrics.REPRODUCED / f"{name}.json", result)
 
 
 def ua_of_runs(predictions: pd.DataFrame) -> list[float]:
@@ -79,7 +76,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def tables_of_all() -> str:
-    """Return what was kept, under the names of the circumstances."""
+    """Return what was kept, under the names of the setups."""
     kept = {path.stem: kept_metrics.read(path) for path in sorted(kept_metrics.REPRODUCED.glob("*.json"))}
     return "\n\n".join(f"`{name}`\n\n{table(result)}" for name, result in kept.items()) or "Not measured yet."
 

@@ -40,23 +40,36 @@ def run(arguments: Sequence[str] | None = None) -> None:
     form.add_argument("--csv", dest="form", action="store_const", const="csv", help="print a table in CSV")
     form.add_argument("--json", dest="form", action="store_const", const="json", help="print one line of JSON per file")
     command.add_argument(
-        "--every", type=_seconds, metavar="SECONDS", help="one answer for every so many seconds of a file of any length"
+        "--every",
+        type=_seconds,
+        metavar="SECONDS",
+        help="answer for each segment of SECONDS; files may be of any length",
     )
     command.add_argument("--model", dest="folder", default=FOLDER, metavar="FOLDER", help="default: %(default)s")
     command.set_defaults(run=_predict, form="text")
     command = commands.add_parser("cluster", help="run the graph of dvc.yaml on many workers, with Ray")
     command.add_argument("targets", nargs="*", metavar="STAGE", help="with what they depend on; default: all stages")
-    command.add_argument("--workers", type=int, help="tasks at a time, where Ray is started here; default: as fit")
-    command.add_argument("--cpus", type=int, default=1, help="of a task: its number of threads; default: %(default)s")
-    command.add_argument("--gpus", type=float, help="of a task, for instance 0.25; default: one, if there are any")
-    command.add_argument("--retries", type=int, default=3, help="of a task whose process dies; default: %(default)s")
+    command.add_argument(
+        "--workers", type=int, help="tasks at a time, where Ray is started here; default: as the CPUs allow"
+    )
+    command.add_argument("--cpus", type=int, default=1, help="CPUs, and so threads, per task; default: %(default)s")
+    command.add_argument("--gpus", type=float, help="GPUs per task, for instance 0.25; default: one, if there are any")
+    command.add_argument(
+        "--retries",
+        type=int,
+        default=3,
+        help="how often a task is started again whose process died; default: %(default)s",
+    )
     command.set_defaults(run=_cluster)
     options = vars(parser.parse_args(arguments))
     options.pop("run")(**options)
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
     if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
         raise argparse.ArgumentTypeError(f"must lie between {LEAST_SECONDS:g} and {MOST_SECONDS:g} seconds")
     return seconds

@@ -50,8 +50,9 @@ def run(targets: Sequence[str], workers: int | None, cpus: int, gpus: float | No
     if root != Path.cwd():
         raise InputError(f"this command runs the graph of {root}; go there, or use that of this clone: python -m ser")
     sys.path.insert(0, str(root))  # for the stages, which are not installed
-    shutil.rmtree(LOGS, ignore_errors=True)
     with _Graph(targets) as graph, _ray(root, workers, cpus, gpus) as remote:
+        for stage in graph.commands:
+            shutil.rmtree(LOGS / stage, ignore_errors=True)
         _Run(graph, remote.options(max_retries=retries), root).until_done()
 
 

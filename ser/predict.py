@@ -21,7 +21,7 @@ Form = tuple[str, Callable[[Path, Segment], str]]  # a header, and the line of a
 
 
 def run(paths: Sequence[str], folder: str | Path, form: str, every: float | None) -> int:
-    """Print an answer for every file, or for every so many seconds of it, and return how many could not be read.
+    """Print an answer for every file, or for every `every` seconds of it, and return how many could not be read.
 
     Notices and unreadable files are named on stderr. Every core reads files of its own.
     """
@@ -54,7 +54,10 @@ def run(paths: Sequence[str], folder: str | Path, form: str, every: float | None
             for segment in answered:
                 bar.write(line(path, segment))
     seconds = time.perf_counter() - start
-    print(f"{len(files)} clips in {seconds:.2f} s, {len(files) / seconds:.1f} per second", file=sys.stderr)
+    print(
+        f"{len(files)} clips in {seconds:.2f} s, {len(files) / seconds:.1f} per second",
+        file=sys.stderr,
+    )
     return failed
 
 

@@ -20,7 +20,7 @@ from ser.data.clips import Normaliser, clips_from_mels
 from ser.models.classifier import ClassifierConfig, build_classifier, evaluate
 from ser.models.exported import FOLDER, Network
 
-LONGEST = 300.0  # seconds of a file that gets one answer
+LONGEST = 600.0  # seconds of a file that gets one answer
 PAUSE_DB = 40.0  # a segment so far below the loudest one of its file is a pause
 NARROW = 4000.0  # Hz, the band of telephone speech
 NARROW_DB = (
@@ -112,7 +112,7 @@ class Recogniser:
         """
         segments, peaks = [], []
         for number, recording in enumerate(read_segments(path, seconds)):
-            start = number * seconds
+            start = round(number * seconds, 3)
             end = round(start + recording.seconds, 3)
             try:
                 if problem := recording.problem():
@@ -123,7 +123,7 @@ class Recogniser:
                 peaks.append(0.0)
                 continue
             segments.append(Segment(start, end, recognition.answer))
-            peaks.append(float(np.abs(recognition.samples).max()))
+            peaks.append(float(np.ptp(recognition.samples)) / 2)  # without a constant offset
         if not any(peaks):
             raise InputError(f"{path}: no segment of {seconds:g} s holds any sound")
         least = max(peaks) * 10 ** (-PAUSE_DB / 20)
@@ -139,9 +139,11 @@ class Recogniser:
             milliseconds = 1000 * len(samples) / self.audio.sample_rate
             raise InputError(f"{recording.path}: lasts {milliseconds:.1f} ms, which is too short")
         probabilities = dict(zip(self.class_names, self.probabilities([mel])[0].tolist(), strict=True))
-        unsure = max(probabilities.values()) < self.unsure_below
         notices = recording.notices(self.audio) + self.band_notices(mel)
-        return Recognition(Answer(probabilities, unsure, notices), samples, mel)
+        return Recognition(self.answer(probabilities, notices), samples, mel)
+
+    def answer(self, probabilities: dict[str, float], notices: list[str]) -> Answer:
+        return Answer(probabilities, max(probabilities.values()) < self.unsure_below, notices)
 
     def band_notices(self, mel: np.ndarray) -> list[str]:
         """A notice where the mel bands above NARROW hold nothing."""
@@ -171,9 +173,9 @@ def sound_files(path: Path | str) -> tuple[list[Path], list[str]]:
     path = Path(path)
     if not path.is_dir():
         return [path], []
-    found = sorted(walk(path))
-    sounds = [file for file in found if file.suffix.lower() in SUFFIXES]
-    notices = skipped(path, [file for file in found if file.suffix.lower() not in SUFFIXES], SUFFIXES)
+    files = sorted(walk(path))
+    sounds = [file for file in files if file.suffix.lower() in SUFFIXES]
+    notices = skipped(path, [file for file in files if file.suffix.lower() not in SUFFIXES], SUFFIXES)
     if not sounds:
         raise InputError("; ".join([f"{path}: no sound files in this folder", *notices]))
     return sounds, notices

@@ -12,7 +12,7 @@ from ser import Recogniser
 from ser.audio.io import SUFFIXES
 from tests.helpers import toy_model
 from tests.helpers.audio import wav_bytes
-from tests.helpers.project import ROOT, change
+from tests.helpers.project import ROOT
 from tests.helpers.toy_model import EMOTIONS, PARAMS, RATE, speak
 
 testing = pytest.importorskip("streamlit.testing.v1")
@@ -29,7 +29,6 @@ def your_clips():
 def upload(tmp_path, monkeypatch):
     """A function that uploads files to the app and returns what it shows."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    change(tmp_path, {"audio": PARAMS["audio"], "mels": PARAMS["mels"]})
     toy_model.export(tmp_path / "models/export")
     monkeypatch.chdir(tmp_path)
     app = testing.AppTest.from_function(your_clips, default_timeout=60).run()
@@ -125,11 +124,15 @@ def test_clips_of_one_person_are_corrected_for_the_voice(upload, tmp_path):
     app = upload(*paths)
     before = app.dataframe[0].value[EMOTIONS]
     app.checkbox[0].check().run()
-    after = app.dataframe[0].value[EMOTIONS]
+    table = app.dataframe[0].value
+    after = table[EMOTIONS]
     logs = np.log(before.to_numpy(dtype=float))
     others = np.stack([np.delete(logs, clip, 0).mean(0) for clip in range(7)])
     corrected = np.exp(logs - others / 2)
     np.testing.assert_allclose(after, corrected / corrected.sum(1, keepdims=True), atol=1e-3)
+    for name, row in table.iterrows():
+        app.selectbox[0].select(name).run()
+        assert app.metric[0].value == row["emotion"] and app.metric[0].delta == f"{row[row['emotion']]:.0%}"
 
 
 def test_a_long_recording_gets_a_timeline(upload, tmp_path, monkeypatch):

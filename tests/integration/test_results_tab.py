@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from app.results import mistaken
+from app.results import clips_of_cell
 from ser.evaluation.predictions import read_predictions
 from tests.helpers.project import ROOT
 
@@ -42,11 +42,11 @@ def test_results_are_shown_by_group_and_speaker(monkeypatch):
     )
 
 
-def test_the_clips_of_a_mistake_are_found_surest_first():
+def test_the_clips_of_a_cell_are_found_most_confident_first():
     emotions = json.loads((ROOT / "metrics/details.json").read_text())["emotions"]
     predictions = read_predictions(ROOT / "metrics/predictions/baseline.csv", emotions)
-    clips = mistaken(predictions, "fear", "sadness")
+    clips = clips_of_cell(predictions, "fear", "sadness")
     own = predictions[predictions["clip"].isin(clips.index) & (predictions["predicted"] == "sadness")]
     assert set(own["emotion"]) == {"fear"} and len(clips) == own["clip"].nunique()
     assert clips.is_monotonic_decreasing and clips.iloc[0] == pytest.approx(own["sadness"].max(), abs=0.3)
-    assert mistaken(predictions.iloc[:0], "fear", "sadness").empty
+    assert clips_of_cell(predictions.iloc[:0], "fear", "sadness").empty

@@ -72,7 +72,7 @@ def test_a_clip_is_evaluated_as_in_the_study(folder, frames):
         (lambda path: soundfile.write(path, np.zeros(0), RATE), "empty, no samples"),
         (lambda path: soundfile.write(path, [0.5], RATE), "lasts 0.1 ms; at least 50 ms are needed"),
         (lambda path: speak(path, seconds=0.02), "lasts 20.0 ms; at least 50 ms are needed"),
-        (lambda path: soundfile.write(path, np.ones(301 * 1000), 1000), "too long, .*; up to 300 s"),
+        (lambda path: soundfile.write(path, np.ones(601 * 1000), 1000), "too long, .*; up to 600 s"),
     ],
 )
 def test_a_useless_file_is_refused(folder, tmp_path, write, message):
