@@ -83,11 +83,11 @@ def test_a_clip_is_recognised_enhanced_and_can_be_heard(page, tmp_path):
     page.get_by_text("Recognised", exact=True).wait_for()
     page.get_by_text("Enhanced", exact=True).wait_for()
     panel = page.get_by_role("tabpanel")
-    panel.locator("audio").nth(1).wait_for(state="attached")
+    panel.get_by_test_id("stAudio").nth(1).wait_for(state="attached")
     assert re.search(r"\d+%", panel.get_by_test_id("stMetricDelta").first.inner_text())
     assert panel.get_by_test_id("stVegaLiteChart").count() == 1
     assert panel.get_by_test_id("stImage").count() == 3
-    for sound in panel.locator("audio").all():
+    for sound in panel.get_by_test_id("stAudio").all():
         assert sound.evaluate(DURATION) > 0.2
 
 
@@ -142,8 +142,8 @@ def test_generated_clips_are_seen_and_heard_next_to_real_ones(page):
     page.get_by_role("tab", name="Generated clips").click()
     page.get_by_role("heading", name="By diffusion").wait_for()
     panel = page.get_by_role("tabpanel")
-    panel.locator("audio").nth(5).wait_for(state="attached")
-    assert panel.locator("audio").last.evaluate(DURATION) > 0.2
+    panel.get_by_test_id("stAudio").nth(5).wait_for(state="attached")
+    assert panel.get_by_test_id("stAudio").last.evaluate(DURATION) > 0.2
 
 
 def test_results_have_intervals_and_pictures(page):
@@ -158,7 +158,7 @@ def test_results_have_intervals_and_pictures(page):
 def test_it_fits_the_dark_and_a_phone(page, tmp_path, request):
     upload(page, speak(tmp_path / "clip.wav"))
     page.get_by_text("Enhanced", exact=True).wait_for()
-    page.get_by_role("tabpanel").locator("audio").nth(1).wait_for(state="attached")
+    page.get_by_role("tabpanel").get_by_test_id("stAudio").nth(1).wait_for(state="attached")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     background = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
     assert (background == "rgb(255, 255, 255)") == (request.node.callspec.id == "phone")
