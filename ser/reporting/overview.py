@@ -39,7 +39,7 @@ def figure(
     _arms(grid["arms"], {arm: details["arms"][arm]["overall"]["ua"] for arm in arms}, generator)
     against = details["arms"][generator]["against"].get(build_on)
     outcome = f"{tables.percent(against['ua'], '+')} points over {build_on}" if against else "emotions recognised"
-    grid["arms"].set_title(outcome)
+    grid["arms"].set_title(outcome, loc="right")
     return figures.titled(
         drawn,
         f"Clips of {generator}, and what training with them did",
