@@ -133,8 +133,10 @@ def contents(
     """Return {mark: Markdown} of everything there is to show, from what `load` returns."""
     current, plan = params.load(), planned()
     runs, with_goal = {"default": default} | experiments, named.with_goal()
+    arms = [*current["study"]["arms"], *current["study"]["generators"]]
     sections = {
-        "arms": tables.table(default, arms=[*current["study"]["arms"], *current["study"]["generators"]]),
+        "headline": study_tables.headline(default, arms),
+        "arms": tables.table(default, arms),
         "differences": study_tables.differences(default),
         "reproduced": reproduced.tables_of_all(),
         "numbers_of_runs": study_tables.numbers_of_runs(default),

@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
@@ -35,6 +36,32 @@ def detectable(difference: Estimate) -> float | None:
     """
     low, high = difference["low"], difference["high"]
     return None if low is None or high is None else (1.96 + 0.84) * (high - low) / 3.92
+
+
+def headline(details: Details, arms: Sequence[str]) -> str:
+    """Return the UA of every arm, of its ensemble where there are several runs, and its differences from references.
+
+    `arms` are those of the study, in order; one without results has a row that says so.
+    """
+    references, runs = comparisons(list(details["arms"])), tables.n_runs(details)
+    rows = [
+        ["arm", "UA", *([f"UA, ensemble of {runs}"] if runs > 1 else []), *(f"UA vs {name}" for name in references)]
+    ]
+    for arm in arms:
+        if (metrics := details["arms"].get(arm)) is None:
+            rows.append([arm, "not run yet", *[""] * (len(rows[0]) - 2)])
+            continue
+        against = [metrics["against"].get(name) for name in references]
+        rows.append(
+            [
+                arm,
+                tables.percent(metrics["overall"]["ua"]),
+                *([tables.percent(metrics["ensemble"]["overall"]["ua"])] if runs > 1 else []),
+                *(tables.percent(difference["ua"], "+") if difference else "" for difference in against),
+            ]
+        )
+    note = f"In per cent and points [95 % interval {tables.sampled(details)}]. {tables.caption(details)}"
+    return f"{tables.markdown(rows)}\n\n{note}"
 
 
 def differences(details: Details) -> str:
