@@ -76,7 +76,7 @@ class Ablation(Config):
 DEFAULT = Experiment(
     title="Both corpora, six emotions, speakers apart",
     question="How much does synthetic speech improve speech emotion recognition?",
-    hours=2.0,
+    hours=3.5,
     expected=None,
     goal=80.0,
     changes={},
