@@ -143,6 +143,7 @@ class Recogniser:
         return Recognition(self.answer(probabilities, notices), samples, mel)
 
     def answer(self, probabilities: dict[str, float], notices: list[str]) -> Answer:
+        """The answer with these probabilities of each emotion; unsure where the highest is below `unsure_below`."""
         return Answer(probabilities, max(probabilities.values()) < self.unsure_below, notices)
 
     def band_notices(self, mel: np.ndarray) -> list[str]:

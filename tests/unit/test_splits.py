@@ -133,7 +133,7 @@ def parts(split, table, repeat, fold):
     with_validation=st.booleans(),
     validation=st.sampled_from([0.0, 0.15]),
 )
-@settings(max_examples=8 * MORE, deadline=None)
+@settings(max_examples=15 * MORE, deadline=None)
 def test_no_fold_leaks(protocol, table, folds, repeats, seed, share, by, with_validation, validation):
     assume(protocol != "cross_corpus" or table.corpus.nunique() > 1)
     change = {"folds": folds, "repeats": repeats, "seed": seed, "training": share, "validation": validation}
@@ -157,7 +157,7 @@ def test_no_fold_leaks(protocol, table, folds, repeats, seed, share, by, with_va
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @given(table=catalogues(), seed=st.integers(0, 1000), data=st.data())
-@settings(max_examples=8 * MORE, deadline=None)
+@settings(max_examples=15 * MORE, deadline=None)
 def test_a_planted_leak_is_refused(protocol, table, seed, data):
     assume(protocol != "cross_corpus" or table.corpus.nunique() > 1)
     split = divide(table, protocol, seed=seed)
