@@ -45,9 +45,9 @@ def main() -> None:
     if not arms:
         raise InputError(
             f"{FOLDER}: every table is that of the last commit; run stages again first, for instance with "
-            "`OMP_NUM_THREADS=1 dvc repro --force --single-item train@baseline`"
+            "`dvc repro --force --single-item train@baseline`"
         )
-    result = {"threads": os.environ.get("OMP_NUM_THREADS"), "arms": arms}
+    result = {"threads": os.environ.get("OMP_NUM_THREADS", "1"), "arms": arms}
     print(table(result))
     kept_metrics.write(kept_metrics.REPRODUCED / f"{name}.json", result)
 

@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 from xdist.scheduler import LoadFileScheduling
 
+from ser.core import processes
 from ser.core.atomic import replacing
 from ser.data import manifest, mel_store, splits
 from ser.data.dataset import load_dataset
@@ -41,6 +42,12 @@ class ByFile(LoadFileScheduling):
     def _split_scope(self, nodeid):
         file = super()._split_scope(nodeid)
         return f"group {GROUPS[file]}" if file in GROUPS else file
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch):
+    """Fold jobs that a test calls run in its own process, where it sees what they do."""
+    monkeypatch.setattr(processes, "_cores", lambda: 1)
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -9,14 +9,14 @@ import json
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel
 
-from ser.core import params, sources
+from ser.core import params, processes, sources
 from ser.core.atomic import remove, replacing
 from ser.core.device import setup_torch
 from ser.core.errors import InputError
@@ -97,16 +97,15 @@ def main(job: Callable[[str], FoldJob], argument: str, fold: str | None = None) 
 
 
 def run(job: FoldJob) -> None:
-    """Run `job` for every fold that is not finished yet, then gather the results.
+    """Run `job` for every fold that is not finished yet, several at a time on the CPU, then gather the results.
 
     Folders made from other parameters, inputs or code are not used, and all are removed once the outputs are written.
     """
     folders = _folders(job)
-    if finished := sum(folder.exists() for folder in folders.values()):
-        print(f"{job.name}: going on, {finished} of {len(folders)} folds were finished before")
-    for number, (fold, folder) in enumerate(zip(job.folds, folders.values(), strict=True), 1):
-        with doing(f"{job.name}, {number} of {len(folders)}"):
-            _finish(job, fold, folder)
+    unfinished = [name for name, folder in folders.items() if not folder.exists()]
+    if len(unfinished) < len(folders):
+        print(f"{job.name}: going on, {len(folders) - len(unfinished)} of {len(folders)} folds were finished before")
+    processes.for_each(partial(_finish, job, folders), unfinished, job.device)
     job.gather([*folders.values()])
     remove(ROOT / job.name)
 
@@ -119,7 +118,7 @@ def finish(job: FoldJob, name: str) -> None:
     folders = _folders(job)
     if name not in folders:
         raise InputError(f"{job.name} has no fold {name}; there are {', '.join(folders)}")
-    _finish(job, next(fold for fold in job.folds if fold.name == name), folders[name])
+    processes.for_each(partial(_finish, job, folders), [name], job.device)
 
 
 def missing(job: FoldJob) -> list[str]:
@@ -133,8 +132,10 @@ def _folders(job: FoldJob) -> dict[str, Path]:
     return {fold.name: place / fold.name for fold in job.folds}
 
 
-def _finish(job: FoldJob, fold: Fold, folder: Path) -> None:
-    if not folder.exists():
-        with replacing(folder) as temporary:
-            temporary.mkdir()
-            job.run(fold, temporary)
+def _finish(job: FoldJob, folders: dict[str, Path], name: str) -> None:
+    if folders[name].exists():
+        return
+    number = [*folders].index(name)
+    with doing(f"{job.name}, {number + 1} of {len(folders)}"), replacing(folders[name]) as temporary:
+        temporary.mkdir()
+        job.run(job.folds[number], temporary)

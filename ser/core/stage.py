@@ -13,6 +13,7 @@ from ser.core import preconditions
 from ser.core.errors import FULL, InputError
 
 _doing = ContextVar("doing", default="")
+_row: ContextVar[int | None] = ContextVar("row", default=None)
 
 
 @contextmanager
@@ -25,10 +26,25 @@ def doing(name: str) -> Iterator[None]:
         _doing.reset(before)
 
 
+def draw_bars_at(row: int) -> None:
+    """Draw the bars of this process so many lines further down; it is one of several that share a terminal."""
+    _row.set(row)
+
+
 def progress(items: Iterable | None = None, name: str = "", unit: str = "it", total: int | None = None) -> tqdm:
     """A tqdm bar over `items` on stderr, quiet when stderr is not a terminal."""
     title = ", ".join(filter(None, [_doing.get(), name]))
-    return tqdm(items, desc=title, unit=unit, total=total, disable=None, dynamic_ncols=True)
+    row = _row.get()
+    return tqdm(
+        items,
+        desc=title,
+        unit=unit,
+        total=total,
+        disable=None,
+        dynamic_ncols=True,
+        position=row,
+        leave=row is None,
+    )
 
 
 def stage(main: Callable[..., None], *arguments: Any) -> None:
