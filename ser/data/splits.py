@@ -352,19 +352,22 @@ def check(split: pd.DataFrame, catalogue: pd.DataFrame, protocol: str) -> None:
     refuse(tested[tested.duplicated(["repeat", "clip"])], "is tested twice in one repeat")
     for repeat, rows in table.groupby("repeat"):
         refuse(rows[~rows["clip"].isin(tested["clip"][tested.repeat == repeat])], "is never tested")
-    for (repeat, fold), rows in table.groupby(["repeat", "fold"]):
-        if empty := [role for role in ("train", "test") if not (rows.role == role).any()]:
+    fold_of = [table["repeat"], table["fold"]]
+    emotions = sorted(table["emotion"].unique())
+    trained = pd.crosstab(fold_of, table["emotion"].where(table["role"] == "train", ""))
+    for (repeat, fold), roles in pd.crosstab(fold_of, table["role"]).iterrows():
+        if empty := [role for role in ("train", "test") if not roles.get(role, 0)]:
             raise InputError(f"split: repeat {repeat} fold {fold} has no {empty[0]} clips; change `{key}`")
-        if missing := sorted(set(table["emotion"]) - set(rows["emotion"][rows["role"] == "train"])):
+        if missing := [name for name in emotions if not trained.loc[(repeat, fold)].get(name, 0)]:
             raise InputError(
                 f"split: repeat {repeat} fold {fold} trains on no clip of {', '.join(missing)}; drop it from "
                 f"`emotions`, lower `split.validation` or change `{key}` or `split.protocol`"
             )
-        validation_apart = [] if protocol == "random" else ["speaker"]
-        held_apart = [("test", column) for column in ["sha256", *_APART[protocol]]]
-        held_apart += [("validation", column) for column in ["sha256", *validation_apart]]
-        for held_out, column in held_apart:
-            values = set(rows[column][rows["role"] == held_out])
-            others = ["train"] if held_out == "validation" else ["train", "validation"]
-            crossing = rows[rows["role"].isin(others) & rows[column].isin(values)]
-            refuse(crossing, f"shares its {column} with a {held_out} clip of the same fold")
+    validation_apart = [] if protocol == "random" else ["speaker"]
+    held_apart = [("test", column) for column in ["sha256", *_APART[protocol]]]
+    held_apart += [("validation", column) for column in ["sha256", *validation_apart]]
+    for held_out, column in held_apart:
+        values = table[table["role"] == held_out][["repeat", "fold", column]].drop_duplicates()
+        others = ["train"] if held_out == "validation" else ["train", "validation"]
+        crossing = table[table["role"].isin(others)].merge(values)
+        refuse(crossing, f"shares its {column} with a {held_out} clip of the same fold")
