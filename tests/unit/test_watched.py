@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from scripts import watched
-from tests.helpers.project import ROOT
 
 OUTPUT = """
 Stage 'split' didn't change, skipping
@@ -48,11 +47,3 @@ def test_a_failure_shows_the_end_of_the_log(run, capsys):
     assert run(7, OUTPUT + "error: no such corpus") == 7
     printed = capsys.readouterr().out
     assert printed.endswith("error: no such corpus\nerror: see logs/toy.log\n")
-
-
-def test_stages_of_the_graph_are_counted_with_what_they_need(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    download, split = watched.n_stages(["download@demo"]), watched.n_stages(["split"])
-    assert download == 1
-    assert split == 6  # three corpora, one's own recordings, catalogue, split; mels are not needed
-    assert watched.n_stages([]) > watched.n_stages(["compare"]) > split
