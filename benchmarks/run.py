@@ -29,7 +29,7 @@ def load() -> dict[str, Any]:
 
 
 def tables(results: dict[str, Any]) -> str:
-    """Markdown tables: comparisons, single measurements, quality of samples, the study, the machine."""
+    """Markdown: a table of comparisons; behind it single measurements, quality of samples and the study; the machine."""
     rows = [row for result in results.values() for row in result.get("rows", [])]
     parts = [
         table(
@@ -80,8 +80,9 @@ def tables(results: dict[str, Any]) -> str:
     if study := results.get("study"):
         minutes = [[stage, f"{seconds / 60:.1f}"] for stage, seconds in study["seconds"].items()]
         parts.append(table("stage of the study | minutes", [*minutes, ["**all**", f"**{study['minutes']:.1f}**"]]))
-    parts.append(_machine(results))
-    return "\n".join(parts)
+    headline, *others = parts
+    behind = ["<details markdown>\n<summary>All other measurements</summary>\n", *others, "</details>\n"]
+    return "\n".join([headline, *behind, _machine(results)])
 
 
 def _machine(results: dict[str, Any]) -> str:
