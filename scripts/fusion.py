@@ -2,7 +2,7 @@
 
 To the log probabilities of every network of the arm, WEIGHT times those of a support vector machine on openSMILE's
 functionals are added (late fusion), which is fitted on the same folds (scripts/opensmile_svm.py). WEIGHT was chosen on
-validation speakers (docs/results.md). metrics/fusion.json has the arm and what becomes of it, as `compare_arms` does.
+validation speakers (docs/choices.md). metrics/fusion.json has the arm and what becomes of it, as `compare_arms` does.
 """
 
 import argparse

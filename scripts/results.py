@@ -1,4 +1,4 @@
-"""Every table of README.md and docs/results.md, and plots/leakage.png, from the committed metrics.
+"""Every table of README.md, docs/results.md and docs/choices.md, and plots/leakage.png, from the committed metrics.
 
 `python -m scripts.results` rewrites what stands between `<!-- results: NAME -->` and `<!-- end -->`. It reads the
 default run (metrics/details.json, predictions and curves), metrics/experiments/NAME.json
@@ -26,7 +26,7 @@ from ser.core.errors import InputError
 from ser.core.stage import stage
 from ser.reporting import figures, tables
 
-DOCUMENTS = (Path("README.md"), Path("docs/results.md"))
+DOCUMENTS = (Path("README.md"), Path("docs/results.md"), Path("docs/choices.md"))
 PICTURE = Path("plots/leakage.png")
 # How single experiments are shown that are not shown as a whole.
 SHOW = {"random_split": tables.table, "from_noise": tables.enhanced_table}

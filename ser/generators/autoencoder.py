@@ -2,7 +2,7 @@
 
 Four frames with all their bands, a patch, become one token. It begins as the principal components of patches, the best
 linear code, and learns what a network can add that sees the neighbouring tokens. (Convolutions that had to find a code
-by themselves were three times worse after 1,000 updates: docs/results.md.) Its weight of the divergence from the prior
+by themselves were three times worse after 1,000 updates: docs/choices.md.) Its weight of the divergence from the prior
 is small, as in latent diffusion (Rombach et al. 2022, arXiv 2112.10752): latents are to be smooth, not Gaussian. It is
 fitted once per fold and shared by the generators that work on its tokens.
 """

@@ -2,7 +2,7 @@
 
 Pooled are the mean and the standard deviation over time of every channel in every remaining band. Bands are not
 averaged: the height of a pattern counts. The first convolution leaves every fourth frame; every second one would
-take twice the time for 0.7 ± 0.6 points of UA (docs/results.md).
+take twice the time for 0.7 ± 0.6 points of UA (docs/choices.md).
 """
 
 from itertools import pairwise
