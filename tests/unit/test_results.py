@@ -454,19 +454,19 @@ def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp
     ]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
-    for path, mark in zip(results.DOCUMENTS, ("leakage", "ablations/length")):
+    for path, mark in zip(results.DOCUMENTS, ("leakage", "differences", "ablations/length"), strict=True):
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"<!-- results: {mark} -->\n<!-- end -->\n")
     results.main()
     assert len(rows(results.DOCUMENTS[0].read_text().partition("\n\n")[2])) == len(ARMS)
-    assert study_tables.ablation(measured("length")) in results.DOCUMENTS[1].read_text()
+    assert study_tables.ablation(measured("length")) in results.DOCUMENTS[2].read_text()
     assert results.PICTURE.is_file()
 
     half = measured("length")
     half["candidates"].popitem()
     length.write_text(json.dumps(half))
     results.main()
-    assert "Not run yet: `python -m scripts.ablation length`" in results.DOCUMENTS[1].read_text()
+    assert "Not run yet: `python -m scripts.ablation length`" in results.DOCUMENTS[2].read_text()
 
     length.write_text('{"question": ')
     with pytest.raises(InputError, match=r"length.json: not readable as JSON"):
