@@ -1,5 +1,6 @@
 """What the results of the study's fold jobs depend on: code, inputs and parameters."""
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -70,6 +71,16 @@ def test_a_file_matters_to_the_jobs_that_use_it():
         "models/generators/diffusion.safetensors": {"enhance", "recognise"},
     }
     assert {path: {name for name in JOBS if path in files[name]} for path in expected} == expected
+
+
+@pytest.mark.usefixtures("at_the_root")
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_can_be_sent_to_another_process(name):
+    """As it is where processes are not forked (ser/core/processes.py)."""
+    job = JOBS[name]()
+    sent = pickle.loads(pickle.dumps(job))
+    assert vars(sent).keys() == vars(job).keys()
+    assert (sent.params, sent.inputs, sent.modules) == (job.params, job.inputs, job.modules)
 
 
 @pytest.fixture
