@@ -282,15 +282,25 @@ def paired(ours: list[float], theirs: list[float]) -> str:
 
 
 def other_settings(runs: dict[str, dict[str, tuple[Any, Any]]]) -> str:
-    """Return what has changed since experiments were run, from `{experiment: {key: (value then, value now)}}`."""
-    changed: dict[tuple[str, str, str], list[str]] = {}
+    """Return what has changed since experiments were run, from `{experiment: {key: (value then, value now)}}`.
+
+    Where more than two settings of a section changed, it has their number.
+    """
+    rows = []
     for run, keys in runs.items():
+        sections: dict[str, list[str]] = {}
         for key, (then, now) in keys.items():
-            changed.setdefault((f"`{key}`", str(then), str(now)), []).append(run)
-    if not changed:
+            section = ".".join(key.split(".")[: 2 if key.startswith("generators") else 1])
+            sections.setdefault(section, []).append(f"`{key}` {then} → {now}")
+        changes = [
+            f"`{section}` ({len(changed)} settings)" if len(changed) > 2 else "; ".join(changed)
+            for section, changed in sections.items()
+        ]
+        if changes:
+            rows.append([run, "; ".join(changes)])
+    if not rows:
         return "All experiments were run with the settings that `params.yaml` and `experiments/` have now."
-    rows = [[*change, "all" if len(names) == len(runs) else ", ".join(names)] for change, names in changed.items()]
-    return tables.markdown([["setting", "when it was run", "now", "experiments"], *rows])
+    return tables.markdown([["experiment", "settings when it was run → now"], *rows])
 
 
 def missing(parts: dict[str, Planned]) -> str:

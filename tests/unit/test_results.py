@@ -324,13 +324,14 @@ def test_an_arm_without_results_is_named_in_the_headline_table(default):
 @pytest.mark.usefixtures("at_the_root")
 def test_settings_that_have_changed_since_are_named(default):
     kept = {name: experiment(name) for name in ("synthetic_50", "text")}
-    kept["text"]["params"] = merged(kept["text"]["params"], override("split.folds=9"))
+    for change in ("split.folds=9", "generators.vae.fit.frames=8", "generators.vae.fit.a=1", "generators.vae.b=2"):
+        kept["text"]["params"] = merged(kept["text"]["params"], override(change))
     kept["synthetic_50"]["params"] = merged(kept["synthetic_50"]["params"], override("arms.vae.share=0.3"))
     sections = results.contents(default, fold_ua(*ARMS), kept, {}, {}, None)
     folds = results.parts()["text"].changes["split"]["folds"]
     assert rows(sections["other_settings"]) == [
-        ["`arms.vae.share`", "0.3", "0.333", "synthetic_50"],
-        ["`split.folds`", "9", str(folds), "text"],
+        ["synthetic_50", "`arms.vae.share` 0.3 → 0.333"],
+        ["text", f"`split.folds` 9 → {folds}; `generators.vae` (3 settings)"],
     ]
 
 
