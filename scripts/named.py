@@ -5,16 +5,18 @@ experiments/ and those in study/ and replications/; ablations, in ablations/, co
 """
 
 import json
-import os
+import shutil
 import subprocess
 import sys
-from itertools import chain
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dvc.repo import Repo
+from dvc.utils.hydra import apply_overrides
 from pydantic import Field, ValidationError
 
-from scripts import watched
 from scripts.overrides import flattened, merged
 from ser.core import params, preconditions
 from ser.core.errors import InputError
@@ -156,33 +158,51 @@ def overrides(changes: dict[str, Any]) -> list[str]:
 
 
 def run(name: str, changes: dict[str, Any], *stages: str) -> None:
-    """Run the graph with `changes` to params.yaml, as a DVC experiment of that name next to the workspace.
+    """Run the graph with `changes` to params.yaml, and keep it as the DVC experiment `name`.
 
-    With `stages` no more is run than they need. One line shows the progress; the rest is in logs/NAME.log. An earlier
-    experiment of that name is removed; what it shares with this one comes back from DVC's run cache.
+    It runs in a copy of the clone, with the changes that are not committed, and by `ser run`, which does two stages at
+    a time where `dvc exp run --temp` does one. With `stages` no more is run than they need. An earlier experiment of
+    that name is replaced; what it shares with this one comes back from DVC's run cache. Where a stage fails, its log is
+    left in logs/NAME.
 
-    Raises InputError where DVC would not keep the experiment, or did not, and where Git has a branch or a tag of that
-    name, which DVC would read in its place.
+    Raises InputError where DVC would not keep the experiment, and where Git has a branch or a tag of that name, which
+    DVC would read in its place.
     """
-    preconditions.check_clone(Path.cwd())
+    root = Path.cwd()
+    preconditions.check_clone(root)
     for kind in ("heads", "tags"):
-        if not subprocess.run(
-            ["git", "show-ref", "--quiet", "--verify", f"refs/{kind}/{name}"], check=False
-        ).returncode:
+        if not _git(root, "show-ref", "--quiet", "--verify", f"refs/{kind}/{name}", check=False).returncode:
             raise InputError(f"Git has a branch or a tag `{name}`, which hides an experiment of that name; rename it")
-    dvc_command = [sys.executable, "-m", "dvc", "exp"]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run([*dvc_command, "remove", "--quiet", name], stderr=subprocess.DEVNULL, check=False)
-    command = [*dvc_command, "run", "--temp", "--name", name, *stages]
-    command += chain.from_iterable(("-S", each) for each in overrides(changes))
-    total = None if "study" in changes else watched.n_stages(stages)
-    if status := watched.run(command, environment, name, total):
-        sys.exit(status)
-    kept = subprocess.run(
-        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=True
-    )
-    if name not in {ref.rpartition("/")[2] for ref in kept.stdout.splitlines()}:
-        raise InputError(
-            f"DVC ran `{name}` and did not keep it; what its stages made is in DVC's cache, so that once the cause is "
-            "found the same command only collects it"
-        )
+    copies = root / ".dvc/tmp"  # on the disk of the cache, as a rule
+    copies.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="copy-", dir=copies) as place:
+        folder = _copy(root, Path(place, "clone"))
+        apply_overrides(folder / "params.yaml", overrides(changes))
+        status = subprocess.run([sys.executable, "-m", "ser", "run", *stages], cwd=folder, check=False).returncode
+        if status:
+            shutil.copytree(folder / "logs", f"logs/{name}", dirs_exist_ok=True)
+            sys.exit(status)
+        _git(folder, "add", "--all")
+        _dvc(folder, "exp", "save", "--quiet", "--force", "--name", name)
+        _dvc(root, "exp", "pull", "--quiet", "--force", "--no-cache", str(folder), name)
+
+
+def _copy(root: Path, folder: Path) -> Path:
+    """Clone `root` to `folder`, with its cache, its local settings of DVC and what is not committed."""
+    _git(root, "clone", "--quiet", "--shared", str(root), str(folder))
+    if uncommitted := _git(root, "stash", "create").stdout.strip():
+        _git(folder, "read-tree", "--reset", "-u", uncommitted)
+        _git(folder, "reset", "--quiet")
+    with suppress(FileNotFoundError):
+        shutil.copy(root / ".dvc/config.local", folder / ".dvc")
+    with Repo(str(root)) as repo:
+        _dvc(folder, "cache", "dir", "--quiet", "--local", repo.cache.local_cache_dir)
+    return folder
+
+
+def _git(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=check)
+
+
+def _dvc(folder: Path, *command: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *command], cwd=folder, check=True)

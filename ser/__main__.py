@@ -1,6 +1,7 @@
 """The command `ser`, also `python -m ser`.
 
-`ser predict PATH ...` prints the emotion in sound files; `ser cluster` runs the graph of dvc.yaml on many workers.
+`ser predict PATH ...` prints the emotion in sound files; `ser run` runs the graph of dvc.yaml, two stages at a time,
+and `ser cluster` on many workers.
 """
 
 import argparse
@@ -47,8 +48,13 @@ def run(arguments: Sequence[str] | None = None) -> None:
     )
     command.add_argument("--model", dest="folder", default=FOLDER, metavar="FOLDER", help="default: %(default)s")
     command.set_defaults(run=_predict, form="text")
-    command = commands.add_parser("cluster", help="run the graph of dvc.yaml on many workers, with Ray")
-    command.add_argument("targets", nargs="*", metavar="STAGE", help="with what they depend on; default: all stages")
+    targets = argparse.ArgumentParser(add_help=False)
+    targets.add_argument("targets", nargs="*", metavar="STAGE", help="with what they depend on; default: all stages")
+    command = commands.add_parser("run", parents=[targets], help="run the graph of dvc.yaml, two stages at a time")
+    command.set_defaults(run=_run)
+    command = commands.add_parser(
+        "cluster", parents=[targets], help="run the graph of dvc.yaml on many workers, with Ray"
+    )
     command.add_argument(
         "--workers", type=int, help="tasks at a time, where Ray is started here; default: as the CPUs allow"
     )
@@ -80,6 +86,12 @@ def _predict(**options: Any) -> None:
 
     if failed := predict.run(**options):
         sys.exit(f"{failed} of the files could not be read")
+
+
+def _run(targets: Sequence[str]) -> None:
+    from ser import graph
+
+    graph.run(targets)
 
 
 def _cluster(**options: Any) -> None:

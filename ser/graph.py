@@ -1,0 +1,226 @@
+"""The graph of dvc.yaml, two stages at a time: `ser run`.
+
+A stage begins when the stages that it depends on are recorded in dvc.lock. What runs is what `dvc repro` would run, in
+a process of its own: `python -m stages.fit vae`. Results therefore do not depend on this module, and what is finished
+when a run ends is kept.
+"""
+
+import importlib
+import logging
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ser.core.errors import InputError
+from ser.core.stage import progress
+
+if TYPE_CHECKING:  # DVC takes a second to import, and `ser predict` does without
+    from dvc.repo import Repo
+    from dvc.stage import Stage
+
+LOGS = Path("logs")  # of the tasks of the last run
+AT_ONCE = 2  # while one stage loads libraries or draws, the folds of the other have the cores
+Submit = Callable[[Path, list[str]], "Future[None]"]  # starts `python -m COMMAND`, whose output goes to the file
+
+
+class TaskError(Exception):
+    """What a task raises when its command fails; the message is the last line of its log."""
+
+
+def run(targets: Sequence[str]) -> None:
+    """Bring the stages `targets` (all, if there are none) and what they depend on up to date, and record them.
+
+    Raises InputError where another process works on the same stages, and at the end where stages failed.
+    """
+    root = check_root()
+    with Graph(targets) as graph, ThreadPoolExecutor(AT_ONCE) as pool:
+        Run(graph, lambda log, command: pool.submit(_execute, root, log, command), by_fold=False).until_done()
+
+
+def check_root() -> Path:
+    """The folder of this code; raises InputError where the working folder is another one."""
+    root = Path(__file__).parents[1]
+    if root != Path.cwd():
+        raise InputError(f"this command runs the graph of {root}; go there, or use that of this clone: python -m ser")
+    sys.path.insert(0, str(root))  # for the stages, which are not installed
+    return root
+
+
+def _execute(root: Path, log: Path, command: list[str]) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file:
+        ended = subprocess.run([sys.executable, "-m", *command], cwd=root, stdout=file, stderr=file, check=False)
+    if ended.returncode < 0:
+        raise TaskError(f"its process died ({signal.Signals(-ended.returncode).name})")
+    if ended.returncode:
+        raise TaskError(log.read_text(errors="replace").rstrip().rpartition("\n")[2])
+
+
+class Task(NamedTuple):
+    """The part of a stage's work that one process does: a fold, or its command."""
+
+    stage: str
+    fold: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.stage}, fold {self.fold}" if self.fold else self.stage
+
+    @property
+    def log(self) -> Path:
+        return LOGS / self.stage / f"{self.fold or 'stage'}.log"
+
+
+class Run:
+    """The tasks of one run: which are running, and what is left."""
+
+    def __init__(self, graph: "Graph", submit: Submit, by_fold: bool) -> None:
+        self.graph, self.submit, self.by_fold = graph, submit, by_fold
+        self.running: dict[Future[None], Task] = {}
+        self.folds: dict[str, int] = {}  # stage -> number of unfinished folds
+        self.failures: list[str] = []
+
+    def until_done(self) -> None:
+        with progress(name="graph", unit="task" if self.by_fold else "stage") as self.bar:
+            self._begin()
+            while self.running:
+                self.bar.total = self.bar.n + len(self.running) + len(self.graph.waiting)
+                self.bar.refresh()
+                finished, _ = wait(self.running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    self._end(self.running.pop(future), future.exception())
+        if self.failures:
+            count = f"{len(self.failures)} tasks failed; the same command goes on with what is left"
+            raise InputError("\n".join([count, *self.failures]))
+
+    def _begin(self) -> None:
+        """Begin every stage whose dependencies are recorded; those that are up to date count as recorded."""
+        while ready := self.graph.ready():
+            for stage in filter(self.graph.begin, ready):
+                try:
+                    folds = self._unfinished_folds(stage) if self.by_fold else []
+                except InputError as error:
+                    self._fail(Task(stage), error)
+                    continue
+                self.folds[stage] = len(folds)
+                for task in [Task(stage, fold) for fold in folds] or [Task(stage)]:
+                    self._submit(task)
+
+    def _unfinished_folds(self, stage: str) -> list[str]:
+        from ser.core import fold_jobs  # here, as it loads PyTorch, which not every task needs
+
+        module, *arguments = self.graph.commands[stage]
+        job = getattr(importlib.import_module(module), "JOB", None)
+        return fold_jobs.missing(job(*arguments)) if job else []
+
+    def _submit(self, task: Task) -> None:
+        command = [*self.graph.commands[task.stage], *filter(None, [task.fold])]
+        self.running[self.submit(task.log, command)] = task
+
+    def _end(self, task: Task, error: BaseException | None) -> None:
+        if isinstance(error, TaskError):
+            self._fail(task, getattr(error, "cause", error))  # Ray wraps it
+        elif error:
+            self._fail(task, f"its process died ({type(error).__name__})")
+        else:
+            self._succeed(task)
+        self.bar.update()
+        if self.bar.disable:
+            print(f"{self.bar.unit} {self.bar.n} of {self.bar.total}: {task}", flush=True)
+
+    def _succeed(self, task: Task) -> None:
+        if task.fold is None:
+            self.graph.record(task.stage)
+            self._begin()
+            return
+        self.folds[task.stage] -= 1
+        if not self.folds[task.stage]:
+            self._submit(Task(task.stage))
+
+    def _fail(self, task: Task, reason: object) -> None:
+        """Note a failure. The stage is never recorded, so that what depends on it does not begin."""
+        self.failures.append(f"{task}: {reason}; see {task.log}")
+        self.bar.write(self.failures[-1], file=sys.stderr)
+
+
+def needed(repo: "Repo", targets: Sequence[str]) -> "set[Stage]":
+    """The stages of dvc.yaml that `targets` are, with those that they depend on; without targets, all."""
+    import networkx
+
+    graph = repo.index.graph  # from every stage to those that it depends on
+    named = [stage for target in targets for stage in repo.stage.collect(target)] or list(graph)
+    return set(named).union(*(networkx.descendants(graph, stage) for stage in named))
+
+
+class Graph:
+    """The stages of dvc.yaml as DVC sees them: which have to run, which are recorded."""
+
+    def __init__(self, targets: Sequence[str]) -> None:
+        from dvc.repo import Repo
+
+        logging.getLogger("dvc").setLevel(logging.ERROR)
+        self.repo = Repo()
+        graph, stages = self.repo.index.graph, needed(self.repo, targets)
+        self.commands = {stage.addressing: shlex.split(stage.cmd)[2:] for stage in stages}  # what follows `python -m`
+        self.waiting = {stage.addressing: {each.addressing for each in graph.successors(stage)} for stage in stages}
+        self.locks: dict[str, ExitStack] = {}
+        for stage in self.commands:
+            shutil.rmtree(LOGS / stage, ignore_errors=True)
+
+    def __enter__(self) -> "Graph":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for lock in self.locks.values():
+            lock.close()
+        self.repo.close()
+
+    def ready(self) -> list[str]:
+        """The stages that have not begun, and whose dependencies are recorded."""
+        return [stage for stage, unrecorded in self.waiting.items() if not unrecorded]
+
+    def begin(self, name: str) -> bool:
+        """Whether a stage has to run; otherwise its outputs are in place, from DVC's cache where need be.
+
+        Until it is recorded, no other DVC process writes what it reads or writes.
+        """
+        from dvc.lock import LockError
+        from dvc.repo import lock_repo
+        from dvc.rwlock import rwlock
+        from dvc.stage.cache import RunCacheNotFoundError
+
+        del self.waiting[name]
+        with lock_repo(self.repo):
+            (stage,) = self.repo.stage.collect(name)
+            self.locks[name] = ExitStack()
+            files = [[item.fs_path for item in items] for items in (stage.deps, stage.outs)]
+            try:
+                lock = rwlock(self.repo.tmp_dir, self.repo.fs, " ".join(sys.argv), *files, hardlink=False)
+                self.locks[name].enter_context(lock)
+            except LockError as error:
+                raise InputError(f"{name}: {error}") from None
+            if not stage.changed():
+                self._release(name)
+                return False
+            try:
+                self.repo.stage_cache.restore(stage)
+            except RunCacheNotFoundError:
+                return True
+            self.record(name)
+            return False
+
+    def record(self, stage: str) -> None:
+        """Write a stage that has run to dvc.lock, and its outputs to DVC's cache."""
+        self.repo.commit(stage, force=True)
+        self._release(stage)
+
+    def _release(self, stage: str) -> None:
+        self.locks.pop(stage).close()
+        for unrecorded in self.waiting.values():
+            unrecorded.discard(stage)
