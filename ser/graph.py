@@ -84,13 +84,14 @@ class Run:
         self.graph, self.submit, self.by_fold = graph, submit, by_fold
         self.running: dict[Future[None], Task] = {}
         self.folds: dict[str, int] = {}  # stage -> number of unfinished folds
+        self.ended = 0
         self.failures: list[str] = []
 
     def until_done(self) -> None:
         with progress(name="graph", unit="task" if self.by_fold else "stage") as self.bar:
             self._begin()
             while self.running:
-                self.bar.total = self.bar.n + len(self.running) + len(self.graph.waiting)
+                self.bar.total = self.ended + len(self.running) + len(self.graph.waiting)
                 self.bar.refresh()
                 finished, _ = wait(self.running, return_when=FIRST_COMPLETED)
                 for future in finished:
@@ -130,9 +131,10 @@ class Run:
             self._fail(task, f"its process died ({type(error).__name__})")
         else:
             self._succeed(task)
+        self.ended += 1
         self.bar.update()
         if self.bar.disable:
-            print(f"{self.bar.unit} {self.bar.n} of {self.bar.total}: {task}", flush=True)
+            print(f"{self.ended} of {self.bar.total}: {task}", flush=True)
 
     def _succeed(self, task: Task) -> None:
         if task.fold is None:
