@@ -6,12 +6,14 @@ import sys
 from itertools import chain
 from typing import get_args
 
+import dvc.api
 import pytest
+from dvc.repo import Repo
 from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
 from pydantic import BaseModel
 
-from scripts import named, watched
+from scripts import named
 from scripts.overrides import flattened, merged
 from ser import schema
 from ser.core import params
@@ -82,9 +84,66 @@ def test_the_command_names_the_key_and_runs_nothing(tmp_path):
     assert completed.stderr.strip() == "error: params.yaml: unknown key `training.epoch`, did you mean `epochs`?"
 
 
-def test_stages_of_the_graph_are_counted_with_what_they_need(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    download, split = watched.n_stages(["download@demo"]), watched.n_stages(["split"])
-    assert download == 1
-    assert split == 6  # three corpora, one's own recordings, catalogue, split; mels are not needed
-    assert watched.n_stages([]) > watched.n_stages(["compare"]) > split
+PROGRAM = """
+import sys
+from pathlib import Path
+Path("logs").mkdir()
+Path("logs/split.log").write_text("no such corpus")
+Path("metrics.json").write_text('{"ua": 0.5}')
+Path("seen.txt").write_text(Path("notes.txt").read_text() + " ".join(sys.argv[1:]))
+sys.exit(int(Path("status").read_text()))
+"""
+STAGE = "stages:\n  split:\n    cmd: python -m ser\n    params: [split.folds]\n"
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A clone whose `ser run` does next to nothing, with a change that is not committed."""
+    folder = tmp_path / "toy"
+    files = {
+        "ser/__init__.py": "",
+        "ser/__main__.py": PROGRAM,
+        "params.yaml": "split: {folds: 5}\n",
+        "dvc.yaml": STAGE,
+        "metrics.json": "{}",
+        "notes.txt": "committed ",
+        "status": "0",
+        "seen.txt": "",
+        ".gitignore": "/logs\n",
+    }
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    Repo.init(folder).close()
+    subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *author, "commit", "-q", "-m", "first"], cwd=folder, check=True)
+    (folder / "notes.txt").write_text("changed ")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def status():
+    return subprocess.check_output(["git", "status", "--short"], text=True)
+
+
+def test_a_run_becomes_an_experiment_and_leaves_the_workspace_alone(toy):
+    for folds in (3, 4):  # the second replaces the first
+        named.run("thirds", {"split": {"folds": folds}}, "split", "compare")
+    assert status() == " M notes.txt\n"
+    assert list((toy / ".dvc/tmp").glob("copy-*")) == []
+    assert dvc.api.read("metrics.json", rev="thirds") == '{"ua": 0.5}'
+    assert dvc.api.read("seen.txt", rev="thirds") == "changed run split compare"
+    assert params.parse(dvc.api.read("params.yaml", rev="thirds"), "") == {"split": {"folds": 4}}
+    listed = subprocess.check_output([sys.executable, "-m", "dvc", "exp", "list", "--name-only"], text=True)
+    assert listed.split() == ["thirds"]
+
+
+def test_a_run_that_fails_ends_with_its_status_and_leaves_its_logs(toy):
+    (toy / "status").write_text("3")
+    with pytest.raises(SystemExit) as ended:
+        named.run("thirds", {})
+    assert ended.value.code == 3
+    assert (toy / "logs/thirds/split.log").read_text() == "no such corpus"
+    assert not subprocess.check_output([sys.executable, "-m", "dvc", "exp", "list", "--name-only"], text=True)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from dvc.repo import Repo
@@ -187,53 +186,14 @@ def test_a_member_of_a_series_is_run_by_its_name(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def commands(tmp_path, monkeypatch):
-    """In a new repository: the DVC commands that were called, none of which is run.
-
-    `status` is how they end; experiments are kept where `keeps` is true.
-    """
+def clone(tmp_path, monkeypatch):
+    """A new repository in the working folder, in which nothing may be run."""
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "first"], cwd=tmp_path, check=True)
     Repo.init(tmp_path).close()
     monkeypatch.chdir(tmp_path)
-    called, run = SimpleNamespace(all=[], status=0, keeps=True), subprocess.run
-
-    def record(command, **options):
-        if command[0] != sys.executable:
-            return run(command, **options)
-        called.all.append(command[1:])
-        if "--name" in command and called.keeps:
-            name = command[command.index("--name") + 1]
-            run(["git", "update-ref", f"refs/exps/aa/bb/{name}", "HEAD"], check=True)
-        return SimpleNamespace(returncode=called.status)
-
-    monkeypatch.setattr(named.subprocess, "run", record)
-    monkeypatch.setattr(named.watched, "run", lambda command, environment, name, total: record(command).returncode)
-    monkeypatch.setattr(named.watched, "n_stages", lambda targets: 1)
-    return called
-
-
-def test_a_run_leaves_the_workspace_alone_and_takes_every_change(commands):
-    named.run("thirds", {"split": {"folds": 3, "seed": None}, "study": {"generators": ["gan"]}}, "compare")
-    remove, run = commands.all
-    assert remove == ["-m", "dvc", "exp", "remove", "--quiet", "thirds"]
-    assert run == [
-        "-m",
-        "dvc",
-        "exp",
-        "run",
-        "--temp",
-        "--name",
-        "thirds",
-        "compare",
-        "-S",
-        "++split.folds=3",
-        "-S",
-        "++split.seed=null",
-        "-S",
-        '++study.generators=["gan"]',
-    ]
+    monkeypatch.setattr(named, "_copy", None)
 
 
 def test_one_function_reads_yaml():
@@ -244,32 +204,19 @@ def test_one_function_reads_yaml():
         assert "yaml.safe_load" not in path.read_text(), path
 
 
-def test_a_run_that_fails_ends_with_its_status(commands):
-    commands.status = 3
-    with pytest.raises(SystemExit) as ended:
-        named.run("thirds", {})
-    assert ended.value.code == 3
-
-
-def test_a_run_that_dvc_does_not_keep_is_reported(commands):
-    commands.keeps = False
-    with pytest.raises(InputError, match=r"^DVC ran `thirds` and did not keep it; .* in DVC's cache"):
-        named.run("thirds", {})
-
-
-def test_a_clone_whose_experiments_dvc_would_not_keep_is_refused_first(commands):
+@pytest.mark.usefixtures("clone")
+def test_a_clone_whose_experiments_dvc_would_not_keep_is_refused_first():
     Path(".git/shallow").write_bytes(subprocess.check_output(["git", "rev-parse", "HEAD"]))
     with pytest.raises(InputError, match="it is shallow .* `git fetch --unshallow`$"):
         named.run("thirds", {})
-    assert commands.all == []
 
 
+@pytest.mark.usefixtures("clone")
 @pytest.mark.parametrize("kind", ["branch", "tag"])
-def test_a_name_that_git_knows_is_refused(kind, commands):
+def test_a_name_that_git_knows_is_refused(kind):
     subprocess.run(["git", kind, "thirds"], check=True)
     with pytest.raises(InputError, match="Git has a branch or a tag `thirds`"):
         named.run("thirds", {})
-    assert commands.all == []
 
 
 def test_a_series_is_no_experiment(monkeypatch, capsys):
