@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,6 +87,8 @@ DEFAULT = Experiment(
 # What every ablation changes: speakers to make choices on, which the study itself trains on. With more of them there
 # would be too few voices to train on, with fewer the differences would be less certain.
 HELD_OUT = {"split": {"validation": 0.3}}
+# Who commits an experiment where Git does not know the user.
+NOBODY = {"user.name": "ser", "user.email": "ser@localhost"}
 Kind = TypeVar("Kind", bound=Config)
 
 
@@ -190,7 +193,10 @@ def run(name: str, changes: dict[str, Any], *stages: str) -> None:
 def _copy(root: Path, folder: Path) -> Path:
     """Clone `root` to `folder`, with its cache, its local settings of DVC and what is not committed."""
     _git(root, "clone", "--quiet", "--shared", str(root), str(folder))
-    if uncommitted := _git(root, "stash", "create").stdout.strip():
+    for key, name in NOBODY.items():
+        _git(folder, "config", key, _git(root, "config", key, check=False).stdout.strip() or name)
+    nobody = chain.from_iterable(("-c", f"{key}={name}") for key, name in NOBODY.items())
+    if uncommitted := _git(root, *nobody, "stash", "create").stdout.strip():
         _git(folder, "read-tree", "--reset", "-u", uncommitted)
         _git(folder, "reset", "--quiet")
     with suppress(FileNotFoundError):

@@ -1,5 +1,6 @@
 """Changes of params.yaml and the graph, as DVC itself takes them."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -98,7 +99,9 @@ STAGE = "stages:\n  split:\n    cmd: python -m ser\n    params: [split.folds]\n"
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """A clone whose `ser run` does next to nothing, with a change that is not committed."""
+    """A clone whose `ser run` does next to nothing, with a change that is not committed; Git does not know the user."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     folder = tmp_path / "toy"
     files = {
         "ser/__init__.py": "",
