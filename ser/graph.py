@@ -1,4 +1,4 @@
-"""The graph of dvc.yaml, two stages at a time: `ser run`.
+"""The graph of dvc.yaml, a few stages at a time: `ser run`.
 
 A stage begins when the stages that it depends on are recorded in dvc.lock. What runs is what `dvc repro` would run, in
 a process of its own: `python -m stages.fit vae`. Results therefore do not depend on this module, and what is finished
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # DVC takes a second to import, and `ser predict` does withou
     from dvc.stage import Stage
 
 LOGS = Path("logs")  # of the tasks of the last run
-AT_ONCE = 2  # while one stage loads libraries or draws, the folds of the other have the cores
+AT_ONCE = 3  # while one stage loads libraries or draws, the folds of the others have the cores
 Submit = Callable[[Path, list[str]], "Future[None]"]  # starts `python -m COMMAND`, whose output goes to the file
 
 
