@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # DVC takes a second to import, and `ser predict` does withou
     from dvc.stage import Stage
 
 LOGS = Path("logs")  # of the tasks of the last run
-AT_ONCE = 3  # while one stage loads libraries or draws, the folds of the others have the cores
+AT_ONCE = 2  # while one stage loads libraries or draws, the folds of the other have the cores
 Submit = Callable[[Path, list[str]], "Future[None]"]  # starts `python -m COMMAND`, whose output goes to the file
 
 
@@ -169,11 +169,14 @@ class Graph:
         logging.getLogger("dvc").setLevel(logging.ERROR)
         self.repo = Repo()
         graph, stages = self.repo.index.graph, needed(self.repo, targets)
-        self.commands = {stage.addressing: shlex.split(stage.cmd)[2:] for stage in stages}  # what follows `python -m`
-        self.waiting = {stage.addressing: {each.addressing for each in graph.successors(stage)} for stage in stages}
+        self.stages = {stage.addressing: stage for stage in stages}
+        self.commands = {name: shlex.split(stage.cmd)[2:] for name, stage in self.stages.items()}  # after `python -m`
+        self.waiting = {
+            name: {each.addressing for each in graph.successors(stage)} for name, stage in self.stages.items()
+        }
         self.locks: dict[str, ExitStack] = {}
-        for stage in self.commands:
-            shutil.rmtree(LOGS / stage, ignore_errors=True)
+        for name in self.stages:
+            shutil.rmtree(LOGS / name, ignore_errors=True)
 
     def __enter__(self) -> "Graph":
         return self
@@ -199,7 +202,7 @@ class Graph:
 
         del self.waiting[name]
         with lock_repo(self.repo):
-            (stage,) = self.repo.stage.collect(name)
+            stage = self.stages[name]
             self.locks[name] = ExitStack()
             files = [[item.fs_path for item in items] for items in (stage.deps, stage.outs)]
             try:
@@ -217,12 +220,17 @@ class Graph:
             self.record(name)
             return False
 
-    def record(self, stage: str) -> None:
+    def record(self, name: str) -> None:
         """Write a stage that has run to dvc.lock, and its outputs to DVC's cache."""
-        self.repo.commit(stage, force=True)
-        self._release(stage)
+        from dvc.repo import lock_repo
 
-    def _release(self, stage: str) -> None:
-        self.locks.pop(stage).close()
+        with lock_repo(self.repo):
+            self.stages[name].save()
+            self.stages[name].commit()
+            self.stages[name].dump(update_pipeline=False)
+        self._release(name)
+
+    def _release(self, name: str) -> None:
+        self.locks.pop(name).close()
         for unrecorded in self.waiting.values():
-            unrecorded.discard(stage)
+            unrecorded.discard(name)
