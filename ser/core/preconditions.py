@@ -1,4 +1,6 @@
-"""What a clone must be like for DVC to keep the experiments that it runs in a copy of it (`--temp`, `--queue`).
+"""What a clone must be like for DVC to keep the experiments that are run in a copy of it.
+
+These are `dvc exp run --temp` and `--queue`, and those of scripts/named.py.
 
 Otherwise DVC runs every stage and keeps nothing, without an error, or gives up with a message that names no remedy.
 A run in the workspace (`dvc repro`, `dvc exp run`) needs none of this.
