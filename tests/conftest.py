@@ -30,6 +30,7 @@ GROUPS = {
     "tests/integration/test_home.py": 0,
     "tests/integration/test_pipeline.py": 0,
     "tests/integration/test_report.py": 0,
+    "tests/integration/test_run.py": 1,
     "tests/integration/test_sharing.py": 1,
     "tests/integration/test_two_at_once.py": 1,
     "tests/stress/test_faults.py": 1,

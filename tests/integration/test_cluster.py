@@ -13,7 +13,6 @@ from dvc.repo import Repo
 from dvc.rwlock import rwlock
 
 from ser import cluster
-from ser.core.errors import InputError
 from tests.helpers.project import ENVIRONMENT, ROOT, call, change, copy_of_the_repository, repro
 from tests.stress import faults
 
@@ -200,9 +199,3 @@ def test_a_ray_that_cannot_be_used_is_named(work, environment, message):
     printed, _ = refused.communicate()
     assert refused.returncode == 1
     assert printed.startswith("error: ") and message in printed
-
-
-def test_the_graph_of_another_clone_is_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=f"^this command runs the graph of {ROOT}; go there"):
-        cluster.run([], None, 1, None, 0)

@@ -1,0 +1,81 @@
+"""The graph by `ser run`: the same bytes as by `dvc repro`, although the process of a stage is killed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ser import graph
+from ser.core.errors import InputError
+from tests.helpers.project import ENVIRONMENT, ROOT, change, copy_of_the_repository, repro
+from tests.stress import faults
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+def start(folder, *targets):
+    return subprocess.Popen(
+        [sys.executable, "-m", "ser", "run", *targets],
+        cwd=folder,
+        env=ENVIRONMENT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def finish(running):
+    printed, _ = running.communicate()
+    return running.returncode, printed
+
+
+def process_of(stage, folder):
+    """The number of the process that runs a stage in `folder`, or None."""
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().decode().split("\0")
+            if f"stages.{stage}" in words and (entry / "cwd").readlink() == folder:
+                return int(entry.name)
+        except OSError:  # no process, or no more
+            continue
+    return None
+
+
+def test_the_bytes_are_those_of_dvc_repro_although_a_process_is_killed(project, tmp_path):
+    work = copy_of_the_repository(tmp_path / "work")
+    running = start(work)
+    while not (process := process_of("fit_autoencoder", work)):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    os.kill(process, signal.SIGKILL)
+    status, printed = finish(running)
+    assert status == 1
+    assert "error: 1 tasks failed" in printed
+    assert "fit_autoencoder: its process died (SIGKILL); see logs/fit_autoencoder/stage.log" in printed
+    assert not (work / "metrics/compare.json").exists()  # needs it; what does not is done
+    status, printed = finish(start(work))
+    assert status == 0, printed
+    assert faults.difference(work, faults.contents(project)) == {"different": [], "cache": []}
+    assert repro(work) == set()
+
+
+def test_a_stage_that_fails_is_named_with_its_reason_and_what_dvc_has_in_its_cache_is_not_run_again(project, tmp_path):
+    complete = shutil.copytree(project, tmp_path / "complete", symlinks=True)
+    (complete / "data/splits.csv").unlink()
+    change(complete, {"mels": {"fmax": 20000}})
+    status, printed = finish(start(complete, "split", "cache_mels"))
+    assert status == 1
+    assert "cache_mels: error: " in printed and "fmax" in printed
+    assert (complete / "data/splits.csv").exists()
+    assert not (complete / "logs/split").exists()
+
+
+def test_the_graph_of_another_clone_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"^this command runs the graph of {ROOT}; go there"):
+        graph.run([])
