@@ -12,7 +12,6 @@ import pytest
 from dvc.repo import Repo
 from dvc.rwlock import rwlock
 
-from ser import cluster
 from tests.helpers.project import ENVIRONMENT, ROOT, call, change, copy_of_the_repository, repro
 from tests.stress import faults
 
