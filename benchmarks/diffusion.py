@@ -29,6 +29,7 @@ def main() -> dict[str, Any]:
         update={"updates": LOG_POINTS, "batch": BATCH}
     )
     setup_torch()
+    torch.set_num_threads(bench.machine()["cores"])
     clips, embeddings = noise_clips(256), torch.randn(256, EMBEDDING_WIDTH)
     model = unet.build(config, CONDITION_WIDTH)
     example = diffusers_loop.Loop(UNet2DModel.from_config(model.unet.config), cell_shape(config))

@@ -29,7 +29,7 @@ def load() -> dict[str, Any]:
 
 
 def tables(results: dict[str, Any]) -> str:
-    """Markdown: a table of comparisons; behind it single measurements, quality of samples and the study; the machine."""
+    """Markdown: a table of comparisons; behind it single measurements, samples and the study; the machine."""
     rows = [row for result in results.values() for row in result.get("rows", [])]
     parts = [
         table(

@@ -78,6 +78,7 @@ def main() -> dict[str, Any]:
 
 def load_first_fold() -> FirstFold:
     device, class_names = setup_torch(), params.read("emotions", list[str])
+    torch.set_num_threads(bench.machine()["cores"])
     dataset = load_dataset(class_names, params.read("split.protocol", str))
     fold = dataset.folds[0]
     fit_config = params.read("generators.latent_diffusion.fit", FlowConfig)

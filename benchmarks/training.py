@@ -59,6 +59,7 @@ def classifier_config(large: bool) -> ClassifierConfig:
 def ours(updates: int, large: bool = False) -> float:
     """Seconds per clip of our training, its validation included."""
     setup_torch()
+    torch.set_num_threads(bench.machine()["cores"])
     training = params.read("training", loop.TrainingConfig).model_copy(update={"epochs": 1})
     augmentation = params.read("augmentation.baseline", AugmentationConfig)
     classifier = classifier_config(large)

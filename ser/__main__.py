@@ -91,7 +91,12 @@ def _predict(**options: Any) -> None:
 def _run(targets: Sequence[str]) -> None:
     from ser import graph
 
-    graph.run(targets)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # so that it ends its stages first
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        graph.run(targets)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def _cluster(**options: Any) -> None:

@@ -39,9 +39,16 @@ def run(targets: Sequence[str]) -> None:
 
     Raises InputError where another process works on the same stages, and at the end where stages failed.
     """
-    root = check_root()
+    root, processes = check_root(), set[subprocess.Popen]()
     with Graph(targets) as graph, ThreadPoolExecutor(AT_ONCE) as pool:
-        Run(graph, lambda log, command: pool.submit(_execute, root, log, command), by_fold=False).until_done()
+        try:
+            Run(
+                graph, lambda log, command: pool.submit(_execute, root, log, command, processes), by_fold=False
+            ).until_done()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(processes):
+                process.terminate()
 
 
 def check_root() -> Path:
@@ -53,13 +60,17 @@ def check_root() -> Path:
     return root
 
 
-def _execute(root: Path, log: Path, command: list[str]) -> None:
+def _execute(root: Path, log: Path, command: list[str], processes: set[subprocess.Popen]) -> None:
+    """Run `python -m COMMAND`, which is one of `processes` meanwhile."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
-        ended = subprocess.run([sys.executable, "-m", *command], cwd=root, stdout=file, stderr=file, check=False)
-    if ended.returncode < 0:
-        raise TaskError(f"its process died ({signal.Signals(-ended.returncode).name})")
-    if ended.returncode:
+        process = subprocess.Popen([sys.executable, "-m", *command], cwd=root, stdout=file, stderr=file)
+        processes.add(process)
+        status = process.wait()
+        processes.remove(process)
+    if status < 0:
+        raise TaskError(f"its process died ({signal.Signals(-status).name})")
+    if status:
         raise TaskError(log.read_text(errors="replace").rstrip().rpartition("\n")[2])
 
 
@@ -97,8 +108,8 @@ class Run:
                 for future in finished:
                     self._end(self.running.pop(future), future.exception())
         if self.failures:
-            count = f"{len(self.failures)} tasks failed; the same command goes on with what is left"
-            raise InputError("\n".join([count, *self.failures]))
+            count = "1 task" if len(self.failures) == 1 else f"{len(self.failures)} tasks"
+            raise InputError("\n".join([f"{count} failed; the same command goes on with what is left", *self.failures]))
 
     def _begin(self) -> None:
         """Begin every stage whose dependencies are recorded; those that are up to date count as recorded."""
@@ -137,9 +148,15 @@ class Run:
             print(f"{self.ended} of {self.bar.total}: {task}", flush=True)
 
     def _succeed(self, task: Task) -> None:
+        from dvc.exceptions import DvcException
+
         if task.fold is None:
-            self.graph.record(task.stage)
-            self._begin()
+            try:
+                self.graph.record(task.stage)
+            except (DvcException, OSError) as error:
+                self._fail(task, f"it could not be recorded: {error}")
+            else:
+                self._begin()
             return
         self.folds[task.stage] -= 1
         if not self.folds[task.stage]:
@@ -151,7 +168,7 @@ class Run:
         self.bar.write(self.failures[-1], file=sys.stderr)
 
 
-def needed(repo: "Repo", targets: Sequence[str]) -> "set[Stage]":
+def _needed(repo: "Repo", targets: Sequence[str]) -> "set[Stage]":
     """The stages of dvc.yaml that `targets` are, with those that they depend on; without targets, all."""
     import networkx
 
@@ -167,16 +184,14 @@ class Graph:
         from dvc.repo import Repo
 
         logging.getLogger("dvc").setLevel(logging.ERROR)
-        self.repo = Repo()
-        graph, stages = self.repo.index.graph, needed(self.repo, targets)
+        self.repo = Repo(_wait_for_lock=True)
+        graph, stages = self.repo.index.graph, _needed(self.repo, targets)
         self.stages = {stage.addressing: stage for stage in stages}
         self.commands = {name: shlex.split(stage.cmd)[2:] for name, stage in self.stages.items()}  # after `python -m`
         self.waiting = {
             name: {each.addressing for each in graph.successors(stage)} for name, stage in self.stages.items()
         }
         self.locks: dict[str, ExitStack] = {}
-        for name in self.stages:
-            shutil.rmtree(LOGS / name, ignore_errors=True)
 
     def __enter__(self) -> "Graph":
         return self
@@ -210,6 +225,7 @@ class Graph:
                 self.locks[name].enter_context(lock)
             except LockError as error:
                 raise InputError(f"{name}: {error}") from None
+            shutil.rmtree(LOGS / name, ignore_errors=True)
             if not stage.changed():
                 self._release(name)
                 return False

@@ -7,16 +7,32 @@ from typing import Literal
 
 import torch
 
+from ser.core.errors import InputError
+
 Precision = Literal["bf16", "fp32"]
 
 
 def setup_torch() -> torch.device:
-    """Switch PyTorch to deterministic algorithms and return the device: the GPU if there is one, else the CPU."""
+    """Switch PyTorch to deterministic algorithms and return the device: the GPU if there is one, else the CPU.
+
+    On the CPU it uses `threads()` threads, on which the last bits of results depend.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads it
     _keep_freed_memory()
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    torch.set_num_threads(threads())
+    return torch.device("cpu")
+
+
+def threads() -> int:
+    """The threads of each process: OMP_NUM_THREADS, 1 where it is not set. Raises InputError for what is no number."""
+    text = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip() or "1"
+    if not text.isdecimal() or not int(text):
+        raise InputError(f"OMP_NUM_THREADS is {text!r}; expected the number of threads of each process, such as 1")
+    return int(text)
 
 
 def _keep_freed_memory() -> None:

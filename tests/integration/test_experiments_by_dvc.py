@@ -85,6 +85,7 @@ def test_the_command_names_the_key_and_runs_nothing(tmp_path):
     assert completed.stderr.strip() == "error: params.yaml: unknown key `training.epoch`, did you mean `epochs`?"
 
 
+COMMIT = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q"]
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -94,7 +95,15 @@ Path("metrics.json").write_text('{"ua": 0.5}')
 Path("seen.txt").write_text(Path("notes.txt").read_text() + " ".join(sys.argv[1:]))
 sys.exit(int(Path("status").read_text()))
 """
-STAGE = "stages:\n  split:\n    cmd: python -m ser\n    params: [split.folds]\n"
+STAGES = """
+stages:
+  split:
+    cmd: python -m ser
+    params: [split.folds]
+  not_run:
+    cmd: python -m ser
+    outs: [missing]
+"""
 
 
 @pytest.fixture
@@ -107,7 +116,7 @@ def toy(tmp_path, monkeypatch):
         "ser/__init__.py": "",
         "ser/__main__.py": PROGRAM,
         "params.yaml": "split: {folds: 5}\n",
-        "dvc.yaml": STAGE,
+        "dvc.yaml": STAGES,
         "metrics.json": "{}",
         "notes.txt": "committed ",
         "status": "0",
@@ -120,8 +129,7 @@ def toy(tmp_path, monkeypatch):
     subprocess.run(["git", "init", "-q", folder], check=True)
     Repo.init(folder).close()
     subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
-    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    subprocess.run(["git", *author, "commit", "-q", "-m", "first"], cwd=folder, check=True)
+    subprocess.run([*COMMIT, "-m", "first"], cwd=folder, check=True)
     (folder / "notes.txt").write_text("changed ")
     monkeypatch.chdir(folder)
     return folder
@@ -132,14 +140,15 @@ def status():
 
 
 def test_a_run_becomes_an_experiment_and_leaves_the_workspace_alone(toy):
-    for folds in (3, 4):  # the second replaces the first
-        named.run("thirds", {"split": {"folds": folds}}, "split", "compare")
+    for folds in (3, 4):  # the second replaces the first, although it starts from another commit
+        named.run("thirds", {"split": {"folds": folds}}, "split")
+        subprocess.run([*COMMIT, "--allow-empty", "-m", "another"], check=True)
     assert status() == " M notes.txt\n"
-    assert list((toy / ".dvc/tmp").glob("copy-*")) == []
+    assert list((toy / ".dvc/tmp").glob("copies/*")) == []
     assert dvc.api.read("metrics.json", rev="thirds") == '{"ua": 0.5}'
-    assert dvc.api.read("seen.txt", rev="thirds") == "changed run split compare"
+    assert dvc.api.read("seen.txt", rev="thirds") == "changed run split"
     assert params.parse(dvc.api.read("params.yaml", rev="thirds"), "") == {"split": {"folds": 4}}
-    listed = subprocess.check_output([sys.executable, "-m", "dvc", "exp", "list", "--name-only"], text=True)
+    listed = subprocess.check_output([sys.executable, "-m", "dvc", "exp", "list", "-A", "--name-only"], text=True)
     assert listed.split() == ["thirds"]
 
 

@@ -38,6 +38,8 @@ def meet(item):
 
 
 def fail(item):
+    Path(item).touch()
+    time.sleep(0.5)
     raise InputError(f"{item}: cannot be used")
 
 
@@ -67,12 +69,8 @@ def test_as_many_as_there_are_cores_are_done_at_a_time():
 )
 def test_without_cores_to_share_this_process_does_one_after_the_other(monkeypatch, items, threads, device):
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    before = torch.get_num_threads()
-    try:
-        processes.for_each(note, items, device)
-    finally:
-        torch.set_num_threads(before)
-    assert [(pid, n) for pid, n, _ in noted(items)] == [(str(os.getpid()), threads)] * len(items)
+    processes.for_each(note, items, device)
+    assert {pid for pid, _, _ in noted(items)} == {str(os.getpid())}
 
 
 def test_without_the_variable_every_process_has_one_thread(monkeypatch):
@@ -82,15 +80,19 @@ def test_without_the_variable_every_process_has_one_thread(monkeypatch):
 
 
 def test_a_failure_is_raised_as_it_is_and_ends_what_has_not_begun():
-    with pytest.raises(InputError, match="^[ab]: cannot be used$"):
-        processes.for_each(fail, "ab", CPU)
+    with pytest.raises(InputError, match="^[a-z]: cannot be used$"):
+        processes.for_each(fail, "abcdefghij", CPU)
+    assert len(list(Path().iterdir())) <= 2  # as many as there are processes
 
 
 def test_a_killed_process_is_explained():
-    with pytest.raises(InputError, match="a process was killed, perhaps for want of memory; run the same command"):
+    with pytest.raises(
+        InputError, match="a process ended unexpectedly, perhaps because memory ran out; run the same command"
+    ):
         processes.for_each(die, "ab", CPU)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_processes_end_when_the_one_that_waits_for_them_is_killed(tmp_path):
     program = """
 import os, time
