@@ -50,7 +50,7 @@ class Experiment(Config):
     question: str
     hours: float | None  # on 2 CPU cores, per member of a series; None: not timed
     expected: str | None  # what was expected or published before the run; None: nothing
-    goal: float | None = None  # UA of the best arm in per cent, set before the study
+    goal: float | None = None  # UA of the best arm in per cent, set in the plan
     published: list[Published] = Field(default=[])
     changes: dict[str, Any]  # of params.yaml
     members: dict[str, Member] = Field(default={})  # of a series: they change params.yaml further

@@ -46,6 +46,7 @@ def process_of(stage, folder):
     return None
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_bytes_are_those_of_dvc_repro_although_a_process_is_killed(project, tmp_path):
     work = copy_of_the_repository(tmp_path / "work")
     running = start(work)
