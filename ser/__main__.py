@@ -91,12 +91,7 @@ def _predict(**options: Any) -> None:
 def _run(targets: Sequence[str]) -> None:
     from ser import graph
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # so that it ends its stages first
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        graph.run(targets)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    graph.run(targets)
 
 
 def _cluster(**options: Any) -> None:

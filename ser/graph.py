@@ -37,18 +37,18 @@ class TaskError(Exception):
 def run(targets: Sequence[str]) -> None:
     """Bring the stages `targets` (all, if there are none) and what they depend on up to date, and record them.
 
-    Raises InputError where another process works on the same stages, and at the end where stages failed.
+    SIGINT and SIGTERM end the stages that are running, and then this process. Raises InputError where another process
+    works on the same stages, and at the end where stages failed.
     """
-    root, processes = check_root(), set[subprocess.Popen]()
+    here = _Here(check_root())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, here.stop)
     with Graph(targets) as graph, ThreadPoolExecutor(AT_ONCE) as pool:
         try:
-            Run(
-                graph, lambda log, command: pool.submit(_execute, root, log, command, processes), by_fold=False
-            ).until_done()
+            Run(graph, lambda log, command: pool.submit(here.execute, log, command), by_fold=False).until_done()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(processes):
-                process.terminate()
+            if here.stopped_by:
+                sys.exit(128 + here.stopped_by)
 
 
 def check_root() -> Path:
@@ -60,18 +60,33 @@ def check_root() -> Path:
     return root
 
 
-def _execute(root: Path, log: Path, command: list[str], processes: set[subprocess.Popen]) -> None:
-    """Run `python -m COMMAND`, which is one of `processes` meanwhile."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file:
-        process = subprocess.Popen([sys.executable, "-m", *command], cwd=root, stdout=file, stderr=file)
-        processes.add(process)
-        status = process.wait()
-        processes.remove(process)
-    if status < 0:
-        raise TaskError(f"its process died ({signal.Signals(-status).name})")
-    if status:
-        raise TaskError(log.read_text(errors="replace").rstrip().rpartition("\n")[2])
+class _Here:
+    """Processes of this machine that run stages, until they are told to stop."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.running: set[subprocess.Popen] = set()
+        self.stopped_by: int | None = None  # the number of the signal
+
+    def stop(self, number: int, _: object) -> None:
+        self.stopped_by = number
+        for process in list(self.running):
+            process.terminate()
+
+    def execute(self, log: Path, command: list[str]) -> None:
+        """Run `python -m COMMAND`."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("w") as file:
+            process = subprocess.Popen([sys.executable, "-m", *command], cwd=self.root, stdout=file, stderr=file)
+            self.running.add(process)
+            if self.stopped_by:
+                process.terminate()
+            status = process.wait()
+            self.running.remove(process)
+        if status < 0:
+            raise TaskError(f"its process died ({signal.Signals(-status).name})")
+        if status:
+            raise TaskError(log.read_text(errors="replace").rstrip().rpartition("\n")[2])
 
 
 class Task(NamedTuple):

@@ -16,6 +16,7 @@ from tests.helpers.project import ENVIRONMENT, ROOT, change, copy_of_the_reposit
 from tests.stress import faults
 
 pytestmark = pytest.mark.timeout(1800)
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def start(folder, *targets):
@@ -35,7 +36,7 @@ def finish(running):
 
 
 def process_of(stage, folder):
-    """The number of the process that runs a stage in `folder`, or None."""
+    """The number of a process that runs a stage in `folder`, or None."""
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes().decode().split("\0")
@@ -46,14 +47,29 @@ def process_of(stage, folder):
     return None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def wait_for(stage, folder, running):
+    while not (process := process_of(stage, folder)):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    return process
+
+
+@LINUX
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_told_to_stop_ends_its_stages_first(number, status, tmp_path):
+    work = copy_of_the_repository(tmp_path / "work")
+    running = start(work)
+    wait_for("download", work, running)
+    running.send_signal(number)
+    assert finish(running)[0] == status
+    assert process_of("download", work) is None
+
+
+@LINUX
 def test_the_bytes_are_those_of_dvc_repro_although_a_process_is_killed(project, tmp_path):
     work = copy_of_the_repository(tmp_path / "work")
     running = start(work)
-    while not (process := process_of("fit_autoencoder", work)):
-        assert running.poll() is None, running.communicate()
-        time.sleep(0.02)
-    os.kill(process, signal.SIGKILL)
+    os.kill(wait_for("fit_autoencoder", work, running), signal.SIGKILL)
     status, printed = finish(running)
     assert status == 1
     assert "error: 1 task failed" in printed
