@@ -166,14 +166,14 @@ def test_each_frozen_speech_encoder_has_a_row_once_one_was_run(tmp_path, monkeyp
 
 def test_distance_from_the_goals(default):
     cells = {row[0]: row[1:] for row in rows(study_tables.goals(named.with_goal(), {"default": default}))}
-    assert cells["UA: RAVDESS, eight emotions, actors apart"] == ["72.0", "not run yet", "", ""]
+    assert cells["UA: RAVDESS, eight emotions, actors apart"] == ["70.0", "not run yet", "", ""]
     uas = {arm: default["arms"][arm]["overall"]["ua"] for arm in ARMS}
     best = max(ARMS, key=lambda arm: uas[arm]["value"])
     assert cells["UA: Both corpora, six emotions, speakers apart"] == [
-        "80.0",
+        "76.0",
         tables.percent(uas[best]),
         best,
-        f"{100 * uas[best]['value'] - 80:+.1f}",
+        f"{100 * uas[best]['value'] - 76:+.1f}",
     ]
     generator = max(("gan", "vae"), key=lambda arm: uas[arm]["value"])
     gain = default["arms"][generator]["against"]["augmented"]["ua"]
@@ -382,10 +382,10 @@ def test_committed_experiments_were_run_with_the_settings_that_they_have_now_but
     for path in kept:
         settings = kept_metrics.read(path)["params"]
         changed = changed_settings(settings, merged(COMMITTED, parts[path.stem].changes))
-        expected = {"split.validation", "training.patience", "sample_quality.training.patience"}
-        expected |= {"training.runs", "training.epochs"}
+        of_the_earlier_recipe = {"split.validation", "training.patience", "sample_quality.training.patience"}
+        of_the_earlier_recipe |= {"training.runs", "training.epochs"}
         kinds = {key for key in changed if not key.startswith(("autoencoder.", "enhancement.", "generators."))}
-        assert kinds == expected, path.stem
+        assert kinds in (set(), of_the_earlier_recipe), path.stem
 
 
 @pytest.mark.usefixtures("at_the_root")
