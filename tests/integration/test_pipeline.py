@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -148,9 +149,8 @@ def test_a_killed_stage_goes_on_and_the_same_seed_gives_the_same_bytes(project, 
     running.communicate()
     assert not (again / "models/arms/baseline.safetensors").exists()
 
-    assert "baseline: going on, 1 of 4 folds were finished before" in call(
-        "dvc", "repro", "train", "train_synthetic", cwd=again
-    )
+    printed = call("dvc", "repro", "train", "train_synthetic", cwd=again)
+    assert re.search(r"baseline: going on, [12] of 4 folds were finished before", printed)
     for name in RESULTS:
         assert (again / name).read_bytes() == (project / name).read_bytes(), name
     assert not list(again.rglob("*.part")) and not list(again.glob("data/fold_jobs/*"))
