@@ -1,6 +1,6 @@
 """The command `ser`, also `python -m ser`.
 
-`ser predict PATH ...` prints the emotion in sound files; `ser run` runs the graph of dvc.yaml, a few stages at a time,
+`ser predict PATH ...` prints the emotion in sound files; `ser run` runs the graph of dvc.yaml, two stages at a time,
 and `ser cluster` on many workers.
 """
 
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     command.set_defaults(run=_predict, form="text")
     targets = argparse.ArgumentParser(add_help=False)
     targets.add_argument("targets", nargs="*", metavar="STAGE", help="with what they depend on; default: all stages")
-    command = commands.add_parser("run", parents=[targets], help="run the graph of dvc.yaml, a few stages at a time")
+    command = commands.add_parser("run", parents=[targets], help="run the graph of dvc.yaml, two stages at a time")
     command.set_defaults(run=_run)
     command = commands.add_parser(
         "cluster", parents=[targets], help="run the graph of dvc.yaml on many workers, with Ray"

@@ -1,4 +1,4 @@
-"""The graph of dvc.yaml, a few stages at a time: `ser run`.
+"""The graph of dvc.yaml, two stages at a time: `ser run`.
 
 A stage begins when the stages that it depends on are recorded in dvc.lock. What runs is what `dvc repro` would run, in
 a process of its own: `python -m stages.fit vae`. Results therefore do not depend on this module, and what is finished
@@ -61,7 +61,7 @@ def check_root() -> Path:
 
 
 class _Here:
-    """Processes of this machine that run stages, until they are told to stop."""
+    """Processes of this machine that run stages, until a signal ends them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
