@@ -1,6 +1,6 @@
 """What the results of the study's fold jobs depend on: code, inputs and parameters."""
 
-import pickle
+import multiprocessing
 import shutil
 from pathlib import Path
 
@@ -78,7 +78,9 @@ def test_a_file_matters_to_the_jobs_that_use_it():
 def test_a_job_can_be_sent_to_another_process(name):
     """As it is where processes are not forked (ser/core/processes.py)."""
     job = JOBS[name]()
-    sent = pickle.loads(pickle.dumps(job))
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    sender.send(job)
+    sent = receiver.recv()
     assert vars(sent).keys() == vars(job).keys()
     assert (sent.params, sent.inputs, sent.modules) == (job.params, job.inputs, job.modules)
 
