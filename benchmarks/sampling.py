@@ -1,6 +1,6 @@
-"""Sampling: quality against time for the steps and the guidance of latent diffusion, and the U-Net against packages.
+"""Sampling: quality against time for the steps and the guidance of `diffusion`, and the U-Net against packages.
 
-The quality is that of the latent diffusion of the first fold in the workspace. The U-Net of the replications is timed
+The quality is that of the generator of the first fold in the workspace. The U-Net of the replications is timed
 without training: its default against 1,000 steps of DDPM, ours and those of two packages.
 """
 
@@ -24,7 +24,7 @@ from ser.data.clips import Normaliser, clips_from_mels, trimmed
 from ser.data.dataset import load_dataset
 from ser.evaluation import sample_metrics
 from ser.generators.flow import FlowConfig, FlowSampleConfig
-from ser.generators.latent_diffusion import LatentDiffusion
+from ser.generators.diffusion import Diffusion
 from ser.generators.unet import UNetConfig, UNetSampleConfig
 from ser.generators.unet_diffusion import UNetDiffusion
 from ser.models.classifier import Classifier, ClassifierConfig, build_classifier
@@ -33,9 +33,9 @@ from ser.reporting import figures
 
 CLIPS = 1200
 FEW = 24  # mels of the U-Net for 1,000 steps
-PER_POINT = 240  # mels of latent diffusion for a point of the curve
-STEPS = [2, 4, 8, 12, 24]
-GUIDANCE = [1.0, 1.5, 2.0, 3.0, 5.0]
+PER_POINT = 240  # mels for a point of the curve
+STEPS = [1, 2, 3, 4, 6, 8, 12, 24]
+GUIDANCE = [1.0, 1.25, 1.5, 2.0, 3.0]
 EVALUATOR = "augmented"  # the arm whose classifier evaluates the samples
 PLOT = "docs/sampling.png"
 PACKAGE_STEPS, BATCH = 50, 16  # of the packages: steps that are timed of their 1,000 equal ones, and mels at a time
@@ -45,7 +45,7 @@ PACKAGE_STEPS, BATCH = 50, 16  # of the packages: steps that are timed of their 
 class FirstFold:
     """The generator of the first fold, and what its samples are evaluated with."""
 
-    generator: LatentDiffusion
+    generator: Diffusion
     n_classes: int
     evaluator: Classifier
     frames: int  # of the evaluator's crops
@@ -56,7 +56,7 @@ class FirstFold:
 def main() -> dict[str, Any]:
     """Measure the curve and the ratios; draw the curve; return the result."""
     fold = load_first_fold()
-    default = params.read("generators.latent_diffusion.sample", FlowSampleConfig)
+    default = params.read("generators.diffusion.sample", FlowSampleConfig)
     curve = [
         {**describe(config), **evaluate(fold, config, PER_POINT)}
         for config in [
@@ -66,7 +66,7 @@ def main() -> dict[str, Any]:
     ]
     figures.save(plot(curve), PLOT)
     return {
-        "what": f"the U-Net's default; latent diffusion by the {EVALUATOR} classifier of the first fold",
+        "what": f"the U-Net's default; the generator by the {EVALUATOR} classifier of the first fold",
         "floor": "all multiplications at the rate of a bf16 matrix product",
         "versions": bench.versions("torch", "diffusers", "denoising-diffusion-pytorch"),
         "rows": against_packages(),
@@ -81,8 +81,8 @@ def load_first_fold() -> FirstFold:
     torch.set_num_threads(bench.machine()["cores"])
     dataset = load_dataset(class_names, params.read("split.protocol", str))
     fold = dataset.folds[0]
-    fit_config = params.read("generators.latent_diffusion.fit", FlowConfig)
-    generator = LatentDiffusion.restore(checkpoints.load("models/generators/latent_diffusion", fold), fit_config)
+    fit_config = params.read("generators.diffusion.fit", FlowConfig)
+    generator = Diffusion.restore(checkpoints.load("models/generators/diffusion", fold), fit_config)
     classifier = params.read("classifier", ClassifierConfig).untrained()
     evaluator = build_classifier(classifier, Normaliser.blank(N_MELS), len(class_names), 0).to(device).eval()
     evaluator.load_state_dict(checkpoints.load(f"models/arms/{EVALUATOR}", Run.of(fold, 0)))

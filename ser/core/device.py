@@ -18,7 +18,7 @@ def setup_torch() -> torch.device:
     On the CPU it uses `threads()` threads, on which the last bits of results depend.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # `use_deterministic_algorithms` also imports the compiler, in a second
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads it
     _keep_freed_memory()
     if torch.cuda.is_available():

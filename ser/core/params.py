@@ -1,8 +1,10 @@
 """Reading params.yaml: each stage asks for the keys that its entry in dvc.yaml names, and nothing else."""
 
+import copy
 import reprlib
 import textwrap
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -52,10 +54,13 @@ def parse(text: str | bytes, name: object) -> Any:
         raise InputError(f"{name} is not valid YAML: {_first_problem(error)}") from None
 
 
+_parsed = lru_cache(maxsize=1)(parse)  # a stage reads params.yaml once per section
+
+
 def load(path: Path = PATH) -> dict[str, Any]:
     """Return the whole of params.yaml as plain Python values."""
     try:
-        values = parse(Path(path).read_bytes(), path)
+        values = copy.deepcopy(_parsed(Path(path).read_bytes(), path))
     except FileNotFoundError:
         raise InputError(f"{path} not found: run this from the root of the repository") from None
     if not isinstance(values, dict):

@@ -40,15 +40,6 @@ def one_channel(stem: nn.Conv2d, pretrained: bool) -> nn.Conv2d:
     return conv
 
 
-def refuse_pretrained(arch: str, pretrained: bool) -> None:
-    """Raise InputError if ImageNet weights are requested for a backbone without any."""
-    if pretrained:
-        raise InputError(
-            f"params.yaml: key `classifier.pretrained` is imagenet, but there are no such weights of `classifier.arch: "
-            f"{arch}`; set it to none"
-        )
-
-
 def _published_weights(name: str) -> Path:
     """The downloaded file of weights, whose name ends in the first digits of its sha256."""
     url = models.get_model_weights(name).DEFAULT.url

@@ -10,20 +10,22 @@ TRAINING = [
     "training.loop",
     "training.arms",
     "models.baseline",
+    "models.backbones.cnn_statistics",
     "generators.diffusion",
     "data.dataset",
     "data.synthetic",
 ]
-UNNEEDED = ["librosa", "soundfile", "soxr", "dvc", "dvclive"]
+UNNEEDED = ["librosa", "soundfile", "soxr", "dvc", "dvclive", "torchvision"]
 
 
-def loaded(modules, watched):
+def loaded(modules, watched, then="pass"):
     program = (
-        f"import importlib, importlib.util, sys\n"
+        f"import importlib, importlib.util, sys, ser\n"
         # diffusers would import it; it is only installed for scripts.speech_encoder
         f"find = importlib.util.find_spec\n"
         f"importlib.util.find_spec = lambda name, *more: None if name == 'transformers' else find(name, *more)\n"
         f"for name in {modules}: importlib.import_module(name)\n"
+        f"{then}\n"
         f"print([name for name in {watched} if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -33,6 +35,11 @@ def loaded(modules, watched):
 def test_training_needs_neither_audio_libraries_nor_dvc():
     """A machine that only trains needs PyTorch and the mel store; and stages start quickly."""
     assert loaded([*(f"ser.{name}" for name in TRAINING), "stages.export"], UNNEEDED) == []
+
+
+def test_pytorch_is_set_up_without_its_compiler():
+    """Which takes a second to import, as long as PyTorch."""
+    assert loaded(["ser.core.device"], ["torch._dynamo", "torch._inductor"], "ser.core.device.setup_torch()") == []
 
 
 @pytest.mark.parametrize("stage", ["download", "catalogue", "cache_mels", "split", "compare", "adapt"])

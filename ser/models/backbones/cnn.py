@@ -2,13 +2,13 @@
 
 from torch import nn
 
-from ser.models import imagenet
+from ser.models import backbones
 
 CHANNELS = (32, 64, 128, 256)
 
 
 def build(n_mels: int, frames: int, pretrained: bool) -> tuple[nn.Module, int]:
-    imagenet.refuse_pretrained("cnn", pretrained)
+    backbones.refuse_pretrained("cnn", pretrained)
     blocks = [block(inputs, outputs) for inputs, outputs in zip((1, *CHANNELS), CHANNELS)]
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten()), CHANNELS[-1]
 
