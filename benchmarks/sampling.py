@@ -23,8 +23,8 @@ from ser.core.rng import make_rng
 from ser.data.clips import Normaliser, clips_from_mels, trimmed
 from ser.data.dataset import load_dataset
 from ser.evaluation import sample_metrics
-from ser.generators.flow import FlowConfig, FlowSampleConfig
 from ser.generators.diffusion import Diffusion
+from ser.generators.flow import FlowConfig, FlowSampleConfig
 from ser.generators.unet import UNetConfig, UNetSampleConfig
 from ser.generators.unet_diffusion import UNetDiffusion
 from ser.models.classifier import Classifier, ClassifierConfig, build_classifier
