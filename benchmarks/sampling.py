@@ -179,6 +179,7 @@ def plot(curve: list[dict[str, Any]]) -> Figure:
                 )
             axes.set(xlabel=label, ylabel=name)
             axes.grid()
+            axes.margins(y=0.12)
     return figure
 
 
