@@ -1,5 +1,6 @@
 import os
 import shutil
+from collections import Counter
 from itertools import product
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
-from xdist.scheduler import LoadFileScheduling
 
 from ser.core import processes
 from ser.core.atomic import replacing
@@ -23,26 +23,10 @@ from tests.helpers.project import ROOT, WITNESS, commit, copy_of_the_repository,
 FOLDERS = ("unit", "integration", "stress")  # of tests; each has a marker of the same name
 # How reasons for skips begin that are no lack of this machine: other versions of libraries, and packages apart.
 ELSEWHERE = ("not written by this libsndfile", "`make encoder`")
-# Files that use the fixture `project`, by far the slowest, in two groups.
-GROUPS = {
-    "tests/integration/test_app.py": 0,
-    "tests/integration/test_cluster.py": 1,
-    "tests/integration/test_home.py": 0,
-    "tests/integration/test_pipeline.py": 0,
-    "tests/integration/test_report.py": 0,
-    "tests/integration/test_run.py": 1,
-    "tests/integration/test_sharing.py": 1,
-    "tests/integration/test_two_at_once.py": 1,
-    "tests/stress/test_faults.py": 1,
-}
-
-
-class ByFile(LoadFileScheduling):
-    """Sends the tests of a file to one worker, and those of all files of a group, which share one project."""
-
-    def _split_scope(self, nodeid):
-        file = super()._split_scope(nodeid)
-        return f"group {GROUPS[file]}" if file in GROUPS else file
+# The longest files, which begin first. The first one makes the project that others wait for.
+LONGEST = tuple(
+    f"tests/integration/test_{name}.py" for name in ("pipeline", "named_experiments", "cluster", "sharing", "app")
+)
 
 
 @pytest.fixture(autouse=True)
@@ -51,16 +35,15 @@ def one_core(monkeypatch):
     monkeypatch.setattr(processes, "_cores", lambda: 1)
 
 
-def pytest_xdist_make_scheduler(config, log):
-    return ByFile(config, log)
-
-
 def pytest_collection_modifyitems(items):
-    """Mark every test with the name of its folder."""
+    """Mark every test with the name of its folder; put the longest files first, then those with most tests."""
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
         assert folder in FOLDERS, f"{item.path} is not in {', '.join(FOLDERS)}"
         item.add_marker(folder)
+    tests = Counter(item.path for item in items)
+    rank = {ROOT / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (rank.get(item.path, len(rank)), -tests[item.path], item.path))
 
 
 def pytest_sessionfinish(session):
