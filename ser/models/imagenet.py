@@ -1,4 +1,7 @@
-"""Networks of torchvision for spectrograms, with random weights or weights pretrained on ImageNet."""
+"""Networks of torchvision for spectrograms, with random weights or weights pretrained on ImageNet.
+
+torchvision is imported where it is used: that takes a second, and most backbones do without.
+"""
 
 import hashlib
 from pathlib import Path, PurePosixPath
@@ -7,7 +10,6 @@ from urllib.error import URLError
 
 import torch
 from torch import nn
-from torchvision import models
 
 from ser.core.errors import InputError
 
@@ -18,13 +20,15 @@ def load(name: str, pretrained: bool) -> Any:
     The published weights are downloaded once to torch.hub's folder. Raises InputError where they cannot be downloaded,
     or where the file is not the published one.
     """
-    network = models.get_model(name)
+    from torchvision.models import get_model
+
+    network = get_model(name)
     if pretrained:
         network.load_state_dict(torch.load(_published_weights(name), weights_only=True))
     return network
 
 
-def resnet(name: str, pretrained: bool) -> tuple[models.ResNet, int]:
+def resnet(name: str, pretrained: bool) -> tuple[nn.Module, int]:
     """A ResNet with one input channel and without its last layer, and the width of its embedding."""
     network = load(name, pretrained)
     network.conv1 = one_channel(network.conv1, pretrained)
@@ -40,9 +44,20 @@ def one_channel(stem: nn.Conv2d, pretrained: bool) -> nn.Conv2d:
     return conv
 
 
+def refuse_pretrained(arch: str, pretrained: bool) -> None:
+    """Raise InputError if ImageNet weights are requested for a backbone without any."""
+    if pretrained:
+        raise InputError(
+            f"params.yaml: key `classifier.pretrained` is imagenet, but there are no such weights of `classifier.arch: "
+            f"{arch}`; set it to none"
+        )
+
+
 def _published_weights(name: str) -> Path:
     """The downloaded file of weights, whose name ends in the first digits of its sha256."""
-    url = models.get_model_weights(name).DEFAULT.url
+    from torchvision.models import get_model_weights
+
+    url = get_model_weights(name).DEFAULT.url
     path = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(url).name)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,13 +2,13 @@
 
 from torch import nn
 
-from ser.models import backbones
+from ser.models import imagenet
 
 CHANNELS = (32, 64, 128, 256)
 
 
 def build(n_mels: int, frames: int, pretrained: bool) -> tuple[nn.Module, int]:
-    backbones.refuse_pretrained("cnn", pretrained)
+    imagenet.refuse_pretrained("cnn", pretrained)
     blocks = [block(inputs, outputs) for inputs, outputs in zip((1, *CHANNELS), CHANNELS)]
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten()), CHANNELS[-1]
 

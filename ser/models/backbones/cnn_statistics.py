@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ser.models import backbones
+from ser.models import imagenet
 
 CHANNELS = (32, 64, 128, 256)
 POOLS = ((2, 2), (2, 2), (2, 1))  # bands and frames, of each block
@@ -28,7 +28,7 @@ class Statistics(nn.Module):
 
 
 def build(n_mels: int, frames: int, pretrained: bool) -> tuple[nn.Module, int]:
-    backbones.refuse_pretrained("cnn_statistics", pretrained)
+    imagenet.refuse_pretrained("cnn_statistics", pretrained)
     first = nn.Conv2d(1, CHANNELS[0], (5, 7), stride=(2, 4), padding=(2, 3), bias=False)
     blocks = [block(*channels, pool) for channels, pool in zip(pairwise(CHANNELS), POOLS, strict=True)]
     bands = -(-n_mels // 2 ** len(CHANNELS))

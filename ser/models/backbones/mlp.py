@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ser.models import backbones
+from ser.models import imagenet
 
 HIDDEN = 256
 
@@ -16,7 +16,7 @@ class StatisticsPooling(nn.Module):
 
 
 def build(n_mels: int, frames: int, pretrained: bool) -> tuple[nn.Module, int]:
-    backbones.refuse_pretrained("mlp", pretrained)
+    imagenet.refuse_pretrained("mlp", pretrained)
     layers = (
         StatisticsPooling(),
         nn.Linear(2 * n_mels, HIDDEN),
