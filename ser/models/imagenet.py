@@ -28,8 +28,8 @@ def load(name: str, pretrained: bool) -> Any:
     return network
 
 
-def resnet(name: str, pretrained: bool) -> tuple[nn.Module, int]:
-    """A ResNet with one input channel and without its last layer, and the width of its embedding."""
+def resnet(name: str, pretrained: bool) -> tuple[Any, int]:
+    """A torchvision ResNet with one input channel and without its last layer, and the width of its embedding."""
     network = load(name, pretrained)
     network.conv1 = one_channel(network.conv1, pretrained)
     width, network.fc = network.fc.in_features, nn.Identity()
