@@ -28,8 +28,6 @@ from ser.reporting import figures, tables
 
 DOCUMENTS = (Path("README.md"), Path("docs/results.md"), Path("docs/choices.md"))
 PICTURE = Path("plots/leakage.png")
-# How single experiments are shown that are not shown as a whole.
-SHOW = {"random_split": tables.table, "from_noise": tables.enhanced_table}
 # Classifiers on fixed features, by the names of their scripts.
 FIXED_FEATURES = {
     name: Planned(title, None, f"python -m scripts.{name}")
@@ -135,18 +133,16 @@ def contents(
     runs, with_goal = {"default": default} | experiments, named.with_goal()
     arms = [*current["study"]["arms"], *current["study"]["generators"]]
     sections = {
-        "headline": study_tables.headline(default, arms),
-        "arms": tables.table(default, arms),
-        "differences": study_tables.differences(default),
+        "arms": study_tables.run(default, arms),
         "reproduced": reproduced.tables_of_all(),
         "numbers_of_runs": study_tables.numbers_of_runs(default),
         "folds": fold_differences.table(fold_ua, list(default["quality"])),
         "corpora": study_tables.corpora(default),
         "recalls": study_tables.recalls(default),
         "quality": tables.quality_table(default["quality"]) if default["quality"] else "No generator took part.",
-        "enhanced": tables.enhanced_table(default),
-        "recognising": tables.fused_table(default),
-        "fusion": tables.table(fusion) if fusion else _not_run([FUSION]),
+        "enhanced": study_tables.run(default["enhanced"]),
+        "recognising": study_tables.run(default["fused"]),
+        "fusion": study_tables.run(fusion) if fusion else _not_run([FUSION]),
         "published": study_tables.published(with_goal, runs, fixed_features),
         "goals": study_tables.goals(with_goal, runs),
     }
@@ -159,7 +155,8 @@ def contents(
             amounts = {int(part.rpartition("_")[2]): details for part, details in kept.items()}
             sections[name] = study_tables.series(amounts | ({100: default} if name == "real_data" else {}))
         else:
-            sections[name] = SHOW.get(name, study_tables.run)(kept[name])
+            details = kept[name]["enhanced"] if name == "from_noise" else kept[name]
+            sections[name] = study_tables.run(details)
     sections["leakage"] = sections["random_split"]
     if "random_split" in experiments:
         sections["leakage"] = study_tables.leakage(default, experiments["random_split"])

@@ -25,29 +25,19 @@ class Planned(NamedTuple):
     command: str
 
 
-def detectable(difference: Estimate) -> float | None:
-    """Return the smallest true difference that a two-sided test at 5 % detects with a power of 80 %.
+def run(details: Details, arms: Sequence[str] = ()) -> str:
+    """Return one row per arm, and what was measured.
 
-    That is (1.96 + 0.84) standard errors, where the standard error is the width of the 95 % interval / 3.92. It has the
-    unit of the interval and is None without one. It assumes a normal distribution and ignores the correction for
-    several arms.
-
-    Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988.
+    A row has the UA, that of the ensemble where there are several runs, the differences from reference arms with p
+    values, and the UA on each corpus where there are several. `arms` are all that the study has, in order; one without
+    results has a row that says so.
     """
-    low, high = difference["low"], difference["high"]
-    return None if low is None or high is None else (1.96 + 0.84) * (high - low) / 3.92
-
-
-def headline(details: Details, arms: Sequence[str]) -> str:
-    """Return the UA of every arm, of its ensemble where there are several runs, and its differences from references.
-
-    `arms` are those of the study, in order; one without results has a row that says so.
-    """
-    references, runs = comparisons(list(details["arms"])), tables.n_runs(details)
-    rows = [
-        ["arm", "UA", *([f"UA, ensemble of {runs}"] if runs > 1 else []), *(f"UA vs {name}" for name in references)]
-    ]
-    for arm in arms:
+    names = list(dict.fromkeys([*arms, *details["arms"]]))
+    references = [reference for reference, others in comparisons(list(details["arms"])).items() if others]
+    runs, corpora = tables.n_runs(details), list(details["corpora"]) if len(details["corpora"]) > 1 else []
+    ensemble = [f"UA, ensemble of {runs}"] if runs > 1 else []
+    rows = [["arm", "UA", *ensemble, *(f"vs {name}, p" for name in references), *corpora]]
+    for arm in names:
         if (metrics := details["arms"].get(arm)) is None:
             rows.append([arm, "not run yet", *[""] * (len(rows[0]) - 2)])
             continue
@@ -56,31 +46,12 @@ def headline(details: Details, arms: Sequence[str]) -> str:
             [
                 arm,
                 tables.percent(metrics["overall"]["ua"]),
-                *([tables.percent(metrics["ensemble"]["overall"]["ua"])] if runs > 1 else []),
-                *(tables.percent(difference["ua"], "+") if difference else "" for difference in against),
+                *(tables.percent(metrics["ensemble"]["overall"]["ua"]) for _ in ensemble),
+                *(f"{tables.percent(d['ua'], '+')}, {tables.p_value(d['p_corrected'])}" if d else "" for d in against),
+                *(tables.percent(metrics["corpora"][corpus]["ua"]) for corpus in corpora),
             ]
         )
-    note = f"In per cent and points [95 % interval {tables.sampled(details)}]. {tables.caption(details)}"
-    return f"{tables.markdown(rows)}\n\n{note}"
-
-
-def differences(details: Details) -> str:
-    """Return the differences of every arm from each reference arm."""
-    rows = [["arm", "against", "difference in UA", "p, corrected", "smallest detectable gain"]]
-    for reference, others in comparisons(list(details["arms"])).items():
-        for arm in others:
-            difference = details["arms"][arm]["against"][reference]
-            smallest = difference["detectable"] if "detectable" in difference else detectable(difference["ua"])
-            rows.append(
-                [
-                    arm,
-                    reference,
-                    tables.percent(difference["ua"], "+"),
-                    tables.p_value(difference["p_corrected"]),
-                    "" if smallest is None else f"{100 * smallest:.1f}",
-                ]
-            )
-    return tables.markdown(rows)
+    return f"{tables.markdown(rows)}\n\n{tables.caption(details)}"
 
 
 def numbers_of_runs(details: Details) -> str:
@@ -119,12 +90,6 @@ def recalls(details: Details) -> str:
         for arm, metrics in details["arms"].items()
     ]
     return tables.markdown([["arm", *details["emotions"]], *rows])
-
-
-def run(details: Details) -> str:
-    """Return all tables of one experiment: its arms, each corpus where there are several, each emotion."""
-    parts = [tables.table(details), corpora(details) if len(details["corpora"]) > 1 else "", recalls(details)]
-    return "\n\n".join(filter(None, parts))
 
 
 def inflation(apart: Details, random: Details) -> dict[str, tuple[Estimate, Estimate]]:
