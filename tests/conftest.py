@@ -23,9 +23,10 @@ from tests.helpers.project import ROOT, WITNESS, commit, copy_of_the_repository,
 FOLDERS = ("unit", "integration", "stress")  # of tests; each has a marker of the same name
 # How reasons for skips begin that are no lack of this machine: other versions of libraries, and packages apart.
 ELSEWHERE = ("not written by this libsndfile", "`make encoder`")
-# The longest files, which begin first. The first one makes the project that others wait for.
-LONGEST = tuple(
-    f"tests/integration/test_{name}.py" for name in ("pipeline", "named_experiments", "cluster", "sharing", "app")
+# The longest files, which begin first; of those in integration/, the first one makes the project that others wait for.
+LONGEST = (
+    *(f"integration/test_{name}.py" for name in ("cluster", "named_experiments", "pipeline", "sharing", "app")),
+    *(f"unit/test_{name}.py" for name in ("splits", "generators", "arms", "imports", "figures")),
 )
 
 
@@ -42,7 +43,7 @@ def pytest_collection_modifyitems(items):
         assert folder in FOLDERS, f"{item.path} is not in {', '.join(FOLDERS)}"
         item.add_marker(folder)
     tests = Counter(item.path for item in items)
-    rank = {ROOT / name: number for number, name in enumerate(LONGEST)}
+    rank = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (rank.get(item.path, len(rank)), -tests[item.path], item.path))
 
 
