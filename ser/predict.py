@@ -54,7 +54,10 @@ def run(paths: Sequence[str], folder: str | Path, form: str, every: float | None
             for segment in answered:
                 bar.write(line(path, segment))
     seconds = time.perf_counter() - start
-    print(f"{len(files)} clips in {seconds:.2f} s, {len(files) / seconds:.1f} per second", file=sys.stderr)
+    print(
+        f"{len(files)} file{'s' * (len(files) != 1)} in {seconds:.2f} s, {len(files) / seconds:.1f} per second",
+        file=sys.stderr,
+    )
     return failed
 
 

@@ -43,7 +43,7 @@ def test_predict_prints_one_line_per_file(folder, tmp_path):
     assert header.split() == [*EMOTIONS, "file"]
     assert first.split()[-1] == str(tmp_path / "clips/a.wav") and second.endswith("b.flac")
     assert first.count("%") == 3 and first.count("*") == 1
-    assert "2 clips in " in completed.stderr
+    assert "2 files in " in completed.stderr
 
 
 def test_predict_as_json(folder, tmp_path):
