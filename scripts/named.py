@@ -80,7 +80,7 @@ class Ablation(Config):
 DEFAULT = Experiment(
     title="Both corpora, six emotions, speakers apart",
     question="How much does synthetic speech improve speech emotion recognition?",
-    hours=3.5,
+    hours=4.0,
     expected=None,
     goal=76.0,
     changes={},
