@@ -73,7 +73,7 @@ def test_the_published_recipe_is_that_of_the_arm_masked():
     [
         ("title:", "titel:", "unknown key `titel`; known are title, question, hours, expected,"),
         ("title:", "titel:", "key `title` is missing"),
-        ("hours: 0.8", "hours: short", "key `hours`: Input should be a valid number"),
+        ("hours: ", "hours: short #", "key `hours`: Input should be a valid number"),
         ("changes:", "authors: A. Nother\nchanges:", "unknown key `authors`; known are title"),
         ("changes:", "published: [{system: A, ua: 1.0, wa: null}]\nchanges:", "key `published.0.source` is missing"),
         ("changes:", "members: {a: {titel: A, changes: {}}}\nchanges:", "unknown key `members.a.titel`"),
