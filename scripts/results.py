@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from scripts import fold_differences, kept_metrics, leakage_figure, named, reproduced, study_tables
+from scripts import fold_differences, kept_metrics, leakage_figure, named, reproduced, study_tables, summary_figure
 from scripts.changed_settings import changed_settings
 from scripts.overrides import merged
 from scripts.study_tables import Details, Planned
@@ -27,7 +28,7 @@ from ser.core.stage import stage
 from ser.reporting import figures, tables
 
 DOCUMENTS = (Path("README.md"), Path("docs/results.md"), Path("docs/choices.md"))
-PICTURE = Path("plots/leakage.png")
+LEAKAGE, SUMMARY = Path("plots/leakage.png"), Path("plots/summary.png")
 # Classifiers on fixed features, by the names of their scripts.
 FIXED_FEATURES = {
     name: Planned(title, None, f"python -m scripts.{name}")
@@ -42,15 +43,25 @@ MARK = re.compile(rf"({BEGIN}(.*?) -->\n)((?:(?!{BEGIN}).)*?)(<!-- end -->)", re
 
 
 def main() -> None:
-    """Rewrite the tables of all documents and the picture of the leakage."""
+    """Rewrite the tables of all documents, and the pictures of the leakage and of the whole study."""
     default, fold_ua, experiments, ablations, fixed_features, fusion = load()
     sections = contents(default, fold_ua, experiments, ablations, fixed_features, fusion)
     texts = {document: filled(document, sections) for document in DOCUMENTS}
     for document, text in texts.items():
         with replacing(document) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    if "random_split" in experiments:
-        figures.save(leakage_figure.picture(default, experiments["random_split"]), PICTURE)
+    for path, picture in pictures(default, experiments, fusion).items():
+        figures.save(picture, path)
+
+
+def pictures(default: Details, experiments: dict[str, Details], fusion: Details | None) -> dict[Path, Figure]:
+    """Return the pictures that can be drawn from what `load` returns, by their paths."""
+    drawn = {}
+    if random := experiments.get("random_split"):
+        drawn[LEAKAGE] = leakage_figure.picture(default, random)
+        if fusion and (noise := experiments.get("from_noise")):
+            drawn[SUMMARY] = summary_figure.picture(default, random, noise, fusion)
+    return drawn
 
 
 def load() -> tuple[

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import measured
 from benchmarks import run as bench
-from scripts import leakage_figure, licences, results
+from scripts import licences, results
 from ser.core import params
 from ser.reporting import figures
 from tests.helpers.project import ROOT
@@ -46,10 +46,13 @@ def test_all_results_are_shown():
     assert shown == set(results.contents(*results.load()))
 
 
-def test_the_picture_of_the_leakage_is_that_of_the_committed_metrics(tmp_path):
-    default, _, experiments, *_ = results.load()
-    figures.save(leakage_figure.picture(default, experiments["random_split"]), tmp_path / "leakage.png")
-    assert (tmp_path / "leakage.png").read_bytes() == results.PICTURE.read_bytes()
+def test_the_pictures_are_those_of_the_committed_metrics(tmp_path):
+    default, _, experiments, *_, fusion = results.load()
+    drawn = results.pictures(default, experiments, fusion)
+    assert set(drawn) == {results.LEAKAGE, results.SUMMARY}
+    for path, picture in drawn.items():
+        figures.save(picture, tmp_path / path.name)
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
 
 def test_licences_of_all_that_is_used_directly_are_listed():

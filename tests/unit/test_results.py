@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scripts import fold_differences, kept_metrics, leakage_figure, named, results, study_tables
+from scripts import fold_differences, kept_metrics, leakage_figure, named, results, study_tables, summary_figure
 from scripts.changed_settings import changed_settings
 from scripts.overrides import merged, override
 from ser.core import params
@@ -130,6 +130,28 @@ def test_leakage_is_of_the_arms_that_both_runs_hold(default):
     (axes,) = leakage_figure.picture(default, random).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["baseline", "vae"]
     assert any(text.get_text() == f"{100 * (leaking - apart):+.0f} points" for text in axes.texts)
+
+
+def test_the_summary_has_a_row_per_effect_and_says_what_leaks(default):
+    noise = default | {"enhanced": details(arms=("baseline", "gan, true label (leaks)", "gan, no label"))}
+    fusion = details(arms=("augmented", "fused"))
+    effects = summary_figure.effects(default, details("random", gain=1.0), noise, fusion)
+    assert {effect.what for effect in effects if effect.leaks} == {
+        "clips split at random",
+        "test clips from noise: gan, true label",
+    }
+    assert [effect.what for effect in effects if not effect.leaks] == [
+        "augmentation: augmented",
+        "augmented + clips of gan",
+        "augmented + clips of vae",
+        "fused: augmented + baseline",
+        "fused: augmented + gan itself",
+        "fused: augmented + openSMILE",
+    ]
+    (axes,) = summary_figure.picture(default, details("random", gain=1.0), noise, fusion).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [effect.what for effect in effects]
+    gain = default["arms"]["vae"]["against"]["augmented"]["ua"]["value"]
+    assert f"{100 * gain:+.1f}" in [text.get_text() for text in axes.texts]
 
 
 def test_published_results_stand_next_to_ours(default):
@@ -468,7 +490,7 @@ def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp
     results.main()
     assert len(rows(results.DOCUMENTS[0].read_text().partition("\n\n")[2])) == len(ARMS)
     assert study_tables.ablation(measured("length")) in results.DOCUMENTS[2].read_text()
-    assert results.PICTURE.is_file()
+    assert results.LEAKAGE.is_file() and not results.SUMMARY.exists()
 
     half = measured("length")
     half["candidates"].popitem()
