@@ -145,7 +145,8 @@ def _ours(details: Details) -> dict[str, Any]:
     overall = {"baseline": details["arms"]["baseline"]["overall"]}
     if others:
         best = _highest(details, others)
-        overall[f"{best} (highest of {len(others)} other arms)"] = details["arms"][best]["overall"]
+        picked = f" (highest of {len(others)} other arms)" if len(others) > 1 else ""
+        overall[f"{best}{picked}"] = details["arms"][best]["overall"]
     return overall
 
 

@@ -9,11 +9,13 @@ import io
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ser.core.stage import stage
 
 LEAST_SECONDS, MOST_SECONDS = 0.5, 60.0  # of a segment
+ROOT = Path(__file__).parents[1]  # of the clone, whose model is used from any folder
 
 
 def main() -> None:
@@ -46,7 +48,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         metavar="SECONDS",
         help="answer for each segment of SECONDS; files may be of any length",
     )
-    command.add_argument("--model", dest="folder", default=FOLDER, metavar="FOLDER", help="default: %(default)s")
+    command.add_argument("--model", dest="folder", default=ROOT / FOLDER, metavar="FOLDER", help="default: %(default)s")
     command.set_defaults(run=_predict, form="text")
     targets = argparse.ArgumentParser(add_help=False)
     targets.add_argument("targets", nargs="*", metavar="STAGE", help="with what they depend on; default: all stages")

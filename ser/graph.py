@@ -186,9 +186,13 @@ class Run:
 def _needed(repo: "Repo", targets: Sequence[str]) -> "set[Stage]":
     """The stages of dvc.yaml that `targets` are, with those that they depend on; without targets, all."""
     import networkx
+    from dvc.exceptions import DvcException
 
     graph = repo.index.graph  # from every stage to those that it depends on
-    named = [stage for target in targets for stage in repo.stage.collect(target)] or list(graph)
+    try:
+        named = [stage for target in targets for stage in repo.stage.collect(target)] or list(graph)
+    except DvcException as error:
+        raise InputError(f"{error}; `dvc stage list` names the stages") from None
     return set(named).union(*(networkx.descendants(graph, stage) for stage in named))
 
 

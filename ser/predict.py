@@ -41,8 +41,6 @@ def run(paths: Sequence[str], folder: str | Path, form: str, every: float | None
     start = time.perf_counter()
     with ThreadPoolExecutor(os.cpu_count()) as cores:
         bar = progress(zip(files, cores.map(recognise, files), strict=True), "predict", "clip", len(files))
-        if header:
-            bar.write(header)
         for path, answered in bar:
             if isinstance(answered, InputError):
                 bar.write(f"error: {answered}", file=sys.stderr)
@@ -51,6 +49,9 @@ def run(paths: Sequence[str], folder: str | Path, form: str, every: float | None
             answers = [segment.answer for segment in answered if segment.answer]
             for notice in dict.fromkeys(notice for answer in answers for notice in answer.notices):
                 bar.write(f"notice: {path}: {notice}", file=sys.stderr)
+            if header:
+                bar.write(header)
+                header = ""
             for segment in answered:
                 bar.write(line(path, segment))
     seconds = time.perf_counter() - start

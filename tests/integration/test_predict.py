@@ -212,3 +212,12 @@ def test_ctrl_c_ends_it_quietly(folder, tmp_path, seconds):
         _, errors = running.communicate(timeout=60)
     assert running.returncode == -signal.SIGINT
     assert errors == ""
+
+
+def test_the_model_of_the_clone_answers_in_any_folder(tmp_path):
+    speak(tmp_path / "clip.wav")
+    command = [sys.executable, "-m", "ser", "predict", "--json", "clip.wav"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    completed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
+    assert json.loads(completed.stdout)["path"] == "clip.wav"

@@ -96,6 +96,13 @@ def test_a_stage_that_fails_is_named_with_its_reason_and_what_dvc_has_in_its_cac
     assert not (complete / "logs/split").exists()
 
 
+def test_a_stage_that_does_not_exist_is_one_line(tmp_path):
+    work = copy_of_the_repository(tmp_path / "work")
+    status, printed = finish(start(work, "nosuch"))
+    assert status == 1
+    assert printed.startswith("error: Stage 'nosuch' not found") and printed.count("\n") == 1
+
+
 def test_the_graph_of_another_clone_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=f"^this command runs the graph of {ROOT}; go there"):

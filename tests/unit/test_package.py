@@ -43,10 +43,11 @@ def test_the_version_is_the_one_that_is_cited_and_described():
 def test_an_expected_failure_of_the_command_is_one_line(tmp_path):
     module, _, function = PROJECT["scripts"]["ser"].partition(":")
     assert find_spec(module)
-    program = f"import sys; from {module} import {function}; sys.argv = ['ser', 'predict', 'a.wav']; {function}()"
+    arguments = ["ser", "predict", "--model", "models", "a.wav"]
+    program = f"import sys; from {module} import {function}; sys.argv = {arguments}; {function}()"
     environment = {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: models/export: ") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: models: ") and done.stderr.count("\n") == 1

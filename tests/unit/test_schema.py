@@ -1,8 +1,11 @@
 """The whole of params.yaml: what is refused, and how its key is named."""
 
 import copy
+import shutil
+from pathlib import Path
 
 import pytest
+from dvc.utils.serialize import modify_yaml
 
 from ser import schema
 from ser.core import params
@@ -115,3 +118,14 @@ def test_a_missing_key_is_named_wherever_it_stood(values):
 )
 def test_what_cannot_be_is_refused(values, key, value, message):
     assert message in refused(values, key, lambda section, name: section.update({name: value}))
+
+
+def test_an_override_by_dvc_changes_one_line_of_params_yaml(tmp_path):
+    """The file is written as DVC writes it, so that `dvc exp run -S` leaves all other lines as they are."""
+    path = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
+    with modify_yaml(path) as values:
+        values["augmentation"]["augmented"]["vtlp"] = 0.2
+    before, after = (Path(file).read_text().splitlines() for file in (ROOT / "params.yaml", path))
+    assert [new for old, new in zip(before, after, strict=True) if old != new] == [
+        "    vtlp: 0.2               # mel axis stretched by 0.85 to 1.15"
+    ]
