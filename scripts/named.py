@@ -63,6 +63,8 @@ class Replication(Experiment):
     link: str | None
     reproduces: str
     differences: str  # what is done differently here, and why
+    accuracies: dict[str, str] = Field(default={})  # {arm: accuracy as published, in per cent}; none: it gives none
+    reduced: dict[str, Any]  # changes it further, on top of REDUCED, to what 2 cores run in minutes
 
 
 class Ablation(Config):
@@ -88,24 +90,63 @@ DEFAULT = Experiment(
 # What every ablation changes: speakers to make choices on, which the study itself trains on. With more of them there
 # would be too few voices to train on, with fewer the differences would be less certain.
 HELD_OUT = {"split": {"validation": 0.3}}
+# What all reduced replications change.
+REDUCED = {
+    "split": {"folds": 2},
+    "classifier": {"pretrained": "none"},
+    "training": {"runs": 1},
+    "generators": {
+        "unet_diffusion": {
+            "fit": {"updates": 400, "batch": 8},
+            "sample": {"count": 100, "sampler": "dpm_solver", "steps": 8},
+        }
+    },
+}
+# Their splits, as the end of their names.
+REDUCED_SPLITS = {"reduced": "random", "reduced_apart": "speaker"}
 # Who commits an experiment where Git does not know the user.
 NOBODY = {"user.name": "ser", "user.email": "ser@localhost"}
 Kind = TypeVar("Kind", bound=Config)
 
 
 def experiments() -> dict[str, Experiment]:
-    """Return every experiment that can be run, by name; those of a series under the names of its members."""
-    files = [*_paths("."), *_paths("study"), *_paths("replications")]
+    """Return every experiment that can be run, by name.
+
+    Those of a series are under the names of its members, and every replication is followed by those of `reduced`.
+    """
     runnable: dict[str, Experiment] = {}
-    for path in files:
-        experiment = load(path, Replication if path.parent.name == "replications" else Experiment)
+    for path in [*_paths("."), *_paths("study")]:
+        experiment = load(path, Experiment)
         runnable |= members(experiment) or {path.stem: experiment}
+    for name, replication in replications().items():
+        runnable |= {name: replication} | reduced(name, replication)
     return runnable
 
 
 def study() -> dict[str, Experiment]:
     """Return the experiments and series of the study, by the names of their files."""
     return {path.stem: load(path, Experiment) for path in _paths("study")}
+
+
+def replications() -> dict[str, Replication]:
+    """Return the replications at full size, by the names of their files."""
+    return {path.stem: load(path, Replication) for path in _paths("replications")}
+
+
+def reduced(name: str, replication: Replication) -> dict[str, Replication]:
+    """Return a replication at a size for 2 cores, by name: split at random as most projects do, and speakers apart."""
+    changes = merged(merged(replication.changes, REDUCED), replication.reduced)
+    return {
+        f"{name}_{end}": replication.model_copy(
+            update={"hours": 0.2, "changes": merged(changes, {"split": {"protocol": protocol}})}
+        )
+        for end, protocol in REDUCED_SPLITS.items()
+    }
+
+
+def compared() -> dict[str, Experiment]:
+    """Return the default run and the experiments with a goal or with published results to compare with, by name."""
+    return with_goal() | {name: experiment for name, experiment in study().items() if experiment.published}
 
 
 def with_goal() -> dict[str, Experiment]:

@@ -106,16 +106,17 @@ def _kept(names: Iterable[str], folder: Path) -> dict[str, Any]:
 
 
 def parts() -> dict[str, named.Experiment]:
-    """Return the experiments of the study by name, those of a series under the names of its members."""
-    return {
-        name: part
-        for file, experiment in named.study().items()
-        for name, part in (named.members(experiment) or {file: experiment}).items()
-    }
+    """Return by name the experiments of the study, those of series, and the replications at reduced size."""
+    found: dict[str, named.Experiment] = {}
+    for name, experiment in named.study().items():
+        found |= named.members(experiment) or {name: experiment}
+    for name, replication in named.replications().items():
+        found |= named.reduced(name, replication)
+    return found
 
 
 def planned() -> dict[str, Planned]:
-    """Return {mark: (title, hours on 2 cores or None, command)} of every experiment of the study and every ablation."""
+    """Return {mark: (title, hours on 2 cores or None, command)} of every experiment of `parts` and every ablation."""
     experiments = {
         name: Planned(part.title, part.hours, f"python -m scripts.experiment {name} --keep")
         for name, part in parts().items()
@@ -154,7 +155,8 @@ def contents(
         "enhanced": study_tables.run(default["enhanced"]),
         "recognising": study_tables.run(default["fused"]),
         "fusion": study_tables.run(fusion) if fusion else _not_run([FUSION]),
-        "published": study_tables.published(with_goal, runs, fixed_features),
+        "published": study_tables.published(named.compared(), runs, fixed_features),
+        "replications": study_tables.replications(named.replications(), experiments),
         "goals": study_tables.goals(with_goal, runs),
     }
     for name, experiment in named.study().items():

@@ -5,10 +5,12 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from scripts.named import Experiment
+from scripts import named
+from scripts.named import Experiment, Replication
 from ser.evaluation.statistics import PLANNED_RUNS, REFERENCES, Estimate, comparisons, holm
 from ser.reporting import tables
 
@@ -127,7 +129,7 @@ def published(
             rows.append([setting.title, other.system, *("" if x is None else str(x) for x in (other.ua, other.wa))])
         ours = {}
         for title, measured in fixed_features.items():
-            if not measured:
+            if not measured and setting.goal:  # which are those that it is run for
                 rows.append([setting.title, f"{title}, on our folds", "not run yet", ""])
             elif name in measured:
                 (arm,) = measured[name]["arms"].values()
@@ -137,6 +139,30 @@ def published(
         for system, metrics in ours.items():
             rows.append([setting.title, system, tables.percent(metrics["ua"]), tables.percent(metrics["wa"])])
     return tables.markdown(rows)
+
+
+def replications(asked: dict[str, Replication], runs: dict[str, Details]) -> str:
+    """Return accuracies (WA) as published next to those of reduced replications, by arm and split.
+
+    `asked` has the replications by name, `runs` the details of those that were run at reduced size, by names of
+    `named.reduced`.
+    """
+    rows = [["project", "arm", "as published", "split at random (leaks)", "speakers apart"]]
+    for name, replication in asked.items():
+        study = replication.changes["study"]
+        parts = named.reduced(name, replication)
+        measured = {part: _accuracies(runs[part]) if part in runs else None for part in parts}
+        arms = [*study["arms"], *study["generators"], *replication.accuracies, *chain(*filter(None, measured.values()))]
+        for arm in dict.fromkeys(arms):
+            cells = ["not run yet" if found is None else found.get(arm, "") for found in measured.values()]
+            rows.append([f"`{name}`", arm, replication.accuracies.get(arm, ""), *cells])
+    return tables.markdown(rows)
+
+
+def _accuracies(details: Details) -> dict[str, str]:
+    """Return the WA of every arm, and of test clips that a generator enhanced."""
+    arms = details["enhanced"]["arms"] | details["arms"]
+    return {arm: tables.percent(metrics["overall"]["wa"]) for arm, metrics in arms.items()}
 
 
 def _ours(details: Details) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def test_every_file_is_an_experiment_a_series_or_an_ablation():
     names = [path.stem for path in files if path.parent.name != "ablations"]
     assert len(set(names)) == len(names)
     series = {name: list(experiment.members) for name, experiment in named.study().items() if experiment.members}
-    assert set(EXPERIMENTS) == {*names, *chain(*series.values())} - series.keys()
+    reduced = {f"{path.stem}_{end}" for path in REPLICATIONS for end in ("reduced", "reduced_apart")}
+    assert set(EXPERIMENTS) == {*names, *chain(*series.values()), *reduced} - series.keys()
     assert {path.stem for path in files} - set(names) == set(named.ablations())
 
 
@@ -53,6 +54,16 @@ def test_a_replication_says_what_it_reproduces_and_where_that_is(path):
         assert replication.link is None and replication.authors is None
     else:
         assert replication.link.startswith("https://") and replication.authors
+
+
+@pytest.mark.parametrize("path", REPLICATIONS, ids=lambda path: path.stem)
+def test_a_reduced_replication_keeps_what_is_compared_and_its_parts_differ_in_the_split_alone(path):
+    full, at_random, apart = (EXPERIMENTS[f"{path.stem}{end}"].changes for end in ("", "_reduced", "_reduced_apart"))
+    for changes in (at_random, apart):
+        assert all(changes[key] == full[key] for key in ("study", "emotions", "arms", "corpora") if key in full)
+        assert changes["training"]["epochs"] < merged(COMMITTED, full)["training"]["epochs"]
+    assert merged(at_random, {"split": {"protocol": "speaker"}}) == apart
+    assert merged(apart, {"split": {"protocol": "random"}}) == at_random
 
 
 def test_the_published_recipe_is_that_of_the_arm_masked():

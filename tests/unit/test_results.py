@@ -157,7 +157,7 @@ def test_the_summary_has_a_row_per_effect_and_says_what_leaks(default):
 def test_published_results_stand_next_to_ours(default):
     classical = details(arms=("opensmile_svm",), speakers=(("emodb", 4), ("ravdess", 4)))
     fixed_features = {"openSMILE and an SVM": {"default": classical}, "speech encoder": {}}
-    cells = rows(study_tables.published(named.with_goal(), {"default": default}, fixed_features))
+    cells = rows(study_tables.published(named.compared(), {"default": default}, fixed_features))
     assert [
         "EmoDB, seven emotions, one speaker left out at a time",
         "ResNet-152 from ImageNet on spectrograms, Mansouri et al.",
@@ -454,9 +454,23 @@ def test_committed_ablations_measured_candidates_that_are_asked_for():
 
 
 @pytest.mark.usefixtures("at_the_root")
+def test_replications_show_what_was_published_next_to_both_splits(default):
+    name = "kim_lee_2024"
+    random = experiment(f"{name}_reduced") | {"enhanced": default["enhanced"]}
+    random["arms"]["baseline"]["overall"]["wa"]["value"] = 0.875
+    shown = rows(study_tables.replications(named.replications(), {f"{name}_reduced": random}))
+    mine = {row[1]: row[2:] for row in shown if row[0] == f"`{name}`"}
+    assert mine["baseline"][0] == "82.1 (EmoDB), 67.7 (RAVDESS)"
+    assert mine["baseline"][1].startswith("87.5 [") and mine["baseline"][2] == "not run yet"
+    assert mine["unet_diffusion"] == ["", "", "not run yet"]
+    assert {row[0] for row in shown} == {f"`{other}`" for other in named.replications()}
+
+
+@pytest.mark.usefixtures("at_the_root")
 def test_everything_run(default):
     everything = {name: experiment(name) for name in results.parts()}
-    everything["from_noise"]["enhanced"] = default["enhanced"]
+    for details_of in everything.values():
+        details_of["enhanced"] = default["enhanced"]
     complete = details(arms=("baseline", "masked", "augmented", *COMMITTED["study"]["generators"]))
     complete |= {"enhanced": default["enhanced"], "fused": default["fused"]}
     ablations = dict.fromkeys(ABLATIONS, RATE)
