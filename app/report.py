@@ -23,6 +23,7 @@ from ser.core.stage import stage
 from ser.reporting import tables
 
 HERE = Path(__file__).parent
+SUMMARY = "plots/summary.png"  # of the committed study (`python -m scripts.results`)
 PACKAGES = "torch", "torchvision", "diffusers", "numpy", "pandas", "scikit-learn", "librosa", "soxr", "dvc"
 
 
@@ -51,6 +52,7 @@ def main() -> None:
     environment.filters |= {"markdown": markdown, "picture": picture, "sound": sound}
     page = environment.get_template("report.html.j2").render(
         headline=headline(details),
+        summary=None if revision else SUMMARY,
         tables=tables.sections(details),
         pictures=artifacts.PICTURES,
         generators={name: listen(name) for name in details["quality"]},
