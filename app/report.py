@@ -52,7 +52,7 @@ def main() -> None:
     environment.filters |= {"markdown": markdown, "picture": picture, "sound": sound}
     page = environment.get_template("report.html.j2").render(
         headline=headline(details),
-        summary=None if revision else SUMMARY,
+        summary=None if revision or not Path(SUMMARY).exists() else SUMMARY,
         tables=tables.sections(details),
         pictures=artifacts.PICTURES,
         generators={name: listen(name) for name in details["quality"]},

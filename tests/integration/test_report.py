@@ -15,9 +15,9 @@ def test_the_report_needs_no_other_file(project):
     sources = re.findall(r"""(?:src|href)=["']([^"']{0,40})""", page)
     assert sources and all(source.startswith("data:") for source in sources)
     assert page.count("data:audio/mpeg") == 6 and page.count("data:image/png") >= 8
-    for text in ("in one picture", "<td>baseline</td>", "<td>diffusion</td>", "true label (leaks)", "UA vs baseline", "torch 2."):
+    for text in ("<td>baseline</td>", "<td>diffusion</td>", "true label (leaks)", "UA vs baseline", "torch 2."):
         assert text in page
-    assert "n_mels: 32" in page and "<script" not in page
+    assert "n_mels: 32" in page and "in one picture" in page and "<script" not in page
     (project / "report.html").unlink()
 
 
