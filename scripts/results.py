@@ -1,4 +1,4 @@
-"""Every table of README.md, docs/results.md and docs/choices.md, and plots/leakage.png, from the committed metrics.
+"""Every table of results in README.md and docs/, and their pictures, from the committed metrics.
 
 `python -m scripts.results` rewrites what stands between `<!-- results: NAME -->` and `<!-- end -->`. It reads the
 default run (metrics/details.json, predictions and curves), metrics/experiments/NAME.json
@@ -27,7 +27,7 @@ from ser.core.errors import InputError
 from ser.core.stage import stage
 from ser.reporting import figures, tables
 
-DOCUMENTS = (Path("README.md"), Path("docs/results.md"), Path("docs/choices.md"))
+DOCUMENTS = (Path("README.md"), *(Path("docs", f"{name}.md") for name in ("results", "choices", "reliability")))
 LEAKAGE, SUMMARY = Path("plots/leakage.png"), Path("plots/summary.png")
 # Classifiers on fixed features, by the names of their scripts.
 FIXED_FEATURES = {
@@ -170,9 +170,6 @@ def contents(
         else:
             details = kept[name]["enhanced"] if name == "from_noise" else kept[name]
             sections[name] = study_tables.run(details)
-    sections["leakage"] = sections["random_split"]
-    if "random_split" in experiments:
-        sections["leakage"] = study_tables.leakage(default, experiments["random_split"])
     measured = {f"ablations/{name}": results for name, results in ablations.items()}
     for mark in (f"ablations/{name}" for name in named.ablations()):
         sections[mark] = study_tables.ablation(measured[mark]) if mark in measured else _not_run([plan[mark]])

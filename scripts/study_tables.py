@@ -106,15 +106,6 @@ def inflation(apart: Details, random: Details) -> dict[str, tuple[Estimate, Esti
     }
 
 
-def leakage(apart: Details, random: Details) -> str:
-    """Return how much a random split adds to the UA of each arm."""
-    rows = [
-        [arm, tables.percent(honest), tables.percent(leaking), f"{100 * (leaking['value'] - honest['value']):+.1f}"]
-        for arm, (honest, leaking) in inflation(apart, random).items()
-    ]
-    return tables.markdown([["arm", "UA, speakers apart", "UA, random split (leaks)", "inflation"], *rows])
-
-
 def published(
     settings: dict[str, Experiment], runs: dict[str, Details], fixed_features: dict[str, dict[str, Details]]
 ) -> str:
@@ -129,9 +120,7 @@ def published(
             rows.append([setting.title, other.system, *("" if x is None else str(x) for x in (other.ua, other.wa))])
         ours = {}
         for title, measured in fixed_features.items():
-            if not measured and setting.goal:  # which are those that it is run for
-                rows.append([setting.title, f"{title}, on our folds", "not run yet", ""])
-            elif name in measured:
+            if name in measured:
                 (arm,) = measured[name]["arms"].values()
                 ours[f"{title}, on our folds"] = arm["overall"]
         if name in runs:

@@ -123,10 +123,8 @@ def test_a_run_on_one_corpus_has_no_columns_of_corpora(default):
 
 def test_leakage_is_of_the_arms_that_both_runs_hold(default):
     random = details("random", arms=("baseline", "vae", "diffusion"), gain=1.0)
-    cells = rows(study_tables.leakage(default, random))
-    assert [row[0] for row in cells] == ["baseline", "vae"]
     apart, leaking = (run["arms"]["vae"]["overall"]["ua"]["value"] for run in (default, random))
-    assert cells[1][3] == f"{100 * (leaking - apart):+.1f}"
+    assert list(study_tables.inflation(default, random)) == ["baseline", "vae"]
     (axes,) = leakage_figure.picture(default, random).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["baseline", "vae"]
     assert any(text.get_text() == f"{100 * (leaking - apart):+.0f} points" for text in axes.texts)
@@ -171,9 +169,7 @@ def test_published_results_stand_next_to_ours(default):
     (machine,) = (row for row in cells if "openSMILE" in row[1])
     assert machine[:2] == ["Both corpora, six emotions, speakers apart", "openSMILE and an SVM, on our folds"]
     assert machine[2] == tables.percent(classical["arms"]["opensmile_svm"]["overall"]["ua"]) != ours[0][2]
-    encoders = [row for row in cells if row[1] == "speech encoder, on our folds"]
-    assert [row[0] for row in encoders] == [setting.title for setting in named.with_goal().values()]
-    assert {tuple(row[2:]) for row in encoders} == {("not run yet", "")}
+    assert not [row for row in cells if "speech encoder" in row[1]]
 
 
 def test_each_frozen_speech_encoder_has_a_row_once_one_was_run(tmp_path, monkeypatch):
@@ -326,14 +322,11 @@ def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
 
 
 @pytest.mark.usefixtures("at_the_root")
-def test_without_the_random_split_there_is_no_leakage_to_show(default):
+def test_an_experiment_without_results_names_its_command(default):
     sections = results.contents(default, fold_ua(*ARMS), {}, {}, {}, None)
     command = "`python -m scripts.experiment random_split --keep`"
-    assert (
-        sections["leakage"]
-        == sections["random_split"]
-        == f"Not run yet: {command}; about {results.parts()['random_split'].hours} hours on 2 cores."
-    )
+    hours = results.parts()["random_split"].hours
+    assert sections["random_split"] == f"Not run yet: {command}; about {hours} hours on 2 cores."
 
 
 def test_an_experiment_that_nobody_timed_says_so():
@@ -498,7 +491,7 @@ def test_the_command_reads_metrics_and_writes_documents_and_picture(default, tmp
     ]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
-    for path, mark in zip(results.DOCUMENTS, ("leakage", "arms", "ablations/length"), strict=True):
+    for path, mark in zip(results.DOCUMENTS, ("random_split", "arms", "ablations/length", "goals"), strict=True):
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"<!-- results: {mark} -->\n<!-- end -->\n")
     results.main()
