@@ -12,6 +12,7 @@ import pandas as pd
 
 from ser.core import params
 from ser.core.atomic import replacing
+from ser.core.errors import InputError
 from ser.core.stage import stage
 from ser.data import manifest, splits
 
@@ -30,11 +31,13 @@ def main() -> None:
 
 
 def thinned(split: pd.DataFrame, catalogue: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Return the rows `fold,role,clip` of a split of one repeat, without those of the emotions that voices lose.
+    """Return the rows `fold,role,clip` of a split, without those of the emotions that voices lose.
 
     In each fold, half of the training speakers of each corpus keep KEPT of their emotions. These are dealt in turn, so
-    that all emotions are kept by about equally many of them.
+    that all emotions are kept by about equally many of them. Raises InputError where the split has several repeats.
     """
+    if split["repeat"].nunique() > 1:
+        raise InputError("params.yaml: the file holds one division into folds; set `split.repeats` to 1")
     rows = split.merge(catalogue[["clip", "corpus", "speaker", "emotion"]], on="clip")
     kept = pd.Series(True, rows.index)
     for _, part in rows[rows["role"] == "train"].groupby(["fold", "corpus"]):

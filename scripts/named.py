@@ -102,8 +102,9 @@ REDUCED = {
         }
     },
 }
-# Their splits, as the end of their names.
-REDUCED_SPLITS = {"reduced": "random", "reduced_apart": "speaker"}
+# Their splits, by the end of their names.
+REDUCED_SPLITS = {"reduced": ("random", "split at random"), "reduced_apart": ("speaker", "speakers apart")}
+REDUCED_HOURS = 0.2  # on 2 CPU cores, about, each
 # Who commits an experiment where Git does not know the user.
 NOBODY = {"user.name": "ser", "user.email": "ser@localhost"}
 Kind = TypeVar("Kind", bound=Config)
@@ -138,9 +139,13 @@ def reduced(name: str, replication: Replication) -> dict[str, Replication]:
     changes = merged(merged(replication.changes, REDUCED), replication.reduced)
     return {
         f"{name}_{end}": replication.model_copy(
-            update={"hours": 0.2, "changes": merged(changes, {"split": {"protocol": protocol}})}
+            update={
+                "title": f"{replication.title}, reduced, {how}",
+                "hours": REDUCED_HOURS,
+                "changes": merged(changes, {"split": {"protocol": protocol}}),
+            }
         )
-        for end, protocol in REDUCED_SPLITS.items()
+        for end, (protocol, how) in REDUCED_SPLITS.items()
     }
 
 

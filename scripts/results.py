@@ -144,6 +144,8 @@ def contents(
     current, plan = params.load(), planned()
     runs, with_goal = {"default": default} | experiments, named.with_goal()
     arms = [*current["study"]["arms"], *current["study"]["generators"]]
+    settings = {name: merged(current, part.changes) for name, part in parts().items()}
+    changed = {name: changed_settings(details["params"], settings[name]) for name, details in experiments.items()}
     sections = {
         "arms": study_tables.run(default, arms),
         "reproduced": reproduced.tables_of_all(),
@@ -156,6 +158,7 @@ def contents(
         "recognising": study_tables.run(default["fused"]),
         "fusion": study_tables.run(fusion) if fusion else _not_run([FUSION]),
         "published": study_tables.published(named.compared(), runs, fixed_features),
+        "other_settings": study_tables.other_settings(changed),
         "replications": study_tables.replications(named.replications(), experiments),
         "goals": study_tables.goals(with_goal, runs),
     }
@@ -166,7 +169,9 @@ def contents(
             sections[name] = _not_run([plan[part] for part in names])
         elif experiment.members:
             amounts = {int(part.rpartition("_")[2]): details for part, details in kept.items()}
-            sections[name] = study_tables.series(amounts | ({100: default} if name == "real_data" else {}))
+            if name == "real_data" and not any(changed[part] for part in kept):
+                amounts[100] = default
+            sections[name] = study_tables.series(amounts)
         else:
             details = kept[name]["enhanced"] if name == "from_noise" else kept[name]
             sections[name] = study_tables.run(details)
@@ -177,9 +182,6 @@ def contents(
     missing |= {name: part for name, part in FIXED_FEATURES.items() if fixed_features.get(part.title) == {}}
     missing |= {} if fusion else {"fusion": FUSION}
     sections["missing"] = study_tables.missing(missing)
-    settings = {name: merged(current, part.changes) for name, part in parts().items()}
-    changed = {name: changed_settings(details["params"], settings[name]) for name, details in experiments.items()}
-    sections["other_settings"] = study_tables.other_settings(changed)
     return sections
 
 

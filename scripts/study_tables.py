@@ -57,15 +57,15 @@ def run(details: Details, arms: Sequence[str] = ()) -> str:
 
 
 def numbers_of_runs(details: Details) -> str:
-    """Return the smallest detectable gain of each arm by the number of runs, in points."""
+    """Return the smallest gain over `augmented` that each arm could have shown, by the number of runs, in points."""
     if tables.n_runs(details) == 1:
         return "With one run, nothing is known about the variance between runs."
     numbers = [str(runs) for runs in PLANNED_RUNS]
-    rows = [["arm", "against", *(f"{number} runs" if number != "1" else "1 run" for number in numbers)]]
+    rows = [["arm", *(f"{number} runs" if number != "1" else "1 run" for number in numbers)]]
     for arm, metrics in details["arms"].items():
-        for reference, difference in metrics["against"].items():
+        if difference := metrics["against"].get("augmented"):
             smallest = [difference["detectable_with"][number] for number in numbers]
-            rows.append([arm, reference, *("" if gain is None else f"{100 * gain:.1f}" for gain in smallest)])
+            rows.append([arm, *("" if gain is None else f"{100 * gain:.1f}" for gain in smallest)])
     return tables.markdown(rows)
 
 
@@ -111,8 +111,9 @@ def published(
 ) -> str:
     """Return published results next to ours.
 
-    `settings` has the experiments to show, `runs` the details of those that were run, and `fixed_features` those of
-    each classifier on fixed features on the same folds, {title: {setting: details}}, empty where it was not run.
+    `settings` has the experiments to show, `runs` the details of those that were run, shown where something was
+    published, and `fixed_features` those of each classifier on fixed features on the same folds, {title: {setting:
+    details}}, empty where it was not run.
     """
     rows = [["setting", "system", "UA", "WA"]]
     for name, setting in settings.items():
@@ -123,7 +124,7 @@ def published(
             if name in measured:
                 (arm,) = measured[name]["arms"].values()
                 ours[f"{title}, on our folds"] = arm["overall"]
-        if name in runs:
+        if name in runs and setting.published:
             ours |= {f"**ours, {arm}**": metrics for arm, metrics in _ours(runs[name]).items()}
         for system, metrics in ours.items():
             rows.append([setting.title, system, tables.percent(metrics["ua"]), tables.percent(metrics["wa"])])
@@ -265,9 +266,10 @@ def paired(ours: list[float], theirs: list[float]) -> str:
 def other_settings(runs: dict[str, dict[str, tuple[Any, Any]]]) -> str:
     """Return what has changed since experiments were run, from `{experiment: {key: (value then, value now)}}`.
 
-    Where more than two settings of a section changed, it has their number.
+    Where more than two settings of a section changed, it has their number. Experiments with the same changes share a
+    row.
     """
-    rows = []
+    same: dict[str, list[str]] = {}
     for run, keys in runs.items():
         sections: dict[str, list[str]] = {}
         for key, (then, now) in keys.items():
@@ -278,10 +280,11 @@ def other_settings(runs: dict[str, dict[str, tuple[Any, Any]]]) -> str:
             for section, changed in sections.items()
         ]
         if changes:
-            rows.append([run, "; ".join(changes)])
-    if not rows:
+            same.setdefault("; ".join(changes), []).append(run)
+    if not same:
         return "All experiments were run with the settings that `params.yaml` and `experiments/` have now."
-    return tables.markdown([["experiment", "settings when it was run → now"], *rows])
+    rows = [[", ".join(names), changes] for changes, names in same.items()]
+    return tables.markdown([["experiments", "settings when they were run → now"], *rows])
 
 
 def missing(parts: dict[str, Planned]) -> str:
@@ -292,5 +295,5 @@ def missing(parts: dict[str, Planned]) -> str:
         [name, part.title, f"`{part.command}`", "not timed" if part.hours is None else f"{part.hours:g}"]
         for name, part in parts.items()
     ]
-    rows.append(["**all**", "", "", f"{sum(part.hours or 0 for part in parts.values()):.1f}"])
+    rows.append(["**all that was timed**", "", "", f"{sum(part.hours or 0 for part in parts.values()):.1f}"])
     return tables.markdown([["part", "what", "command", "hours on 2 cores"], *rows])
