@@ -17,7 +17,7 @@ from typing import Any
 import dvc.api
 import pandas as pd
 
-from scripts import kept_metrics, named, study_tables
+from scripts import copies, kept_metrics, named, study_tables
 from scripts.overrides import merged
 from ser.core import params, preconditions
 from ser.core.errors import InputError
@@ -56,7 +56,7 @@ def measure(name: str, ablation: named.Ablation) -> None:
     }
     for number, (label, changes) in enumerate(ablation.candidates.items()):
         experiment = f"ablation-{name}-{number + 1}"
-        named.run(experiment, merged(ablation.given, changes), stages[number])
+        copies.run(experiment, merged(ablation.given, changes), stages[number])
         measured = params.parse(dvc.api.read("params.yaml", rev=experiment), f"params.yaml of {experiment}")
         if measured != settings[number]:
             raise InputError(f"params.yaml was changed while {label!r} was measured; restore it and start again")

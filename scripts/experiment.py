@@ -14,7 +14,7 @@ from pathlib import Path
 
 import dvc.api
 
-from scripts import kept_metrics, named
+from scripts import copies, kept_metrics, named
 from scripts.overrides import merged, override
 from ser.core import params, preconditions
 from ser.core.stage import stage
@@ -36,7 +36,7 @@ def main() -> None:
     name = arguments.known_as or arguments.name
     changes = reduce(merged, arguments.overrides, experiments[arguments.name].changes)
     schema.check(merged(params.load(), changes))
-    named.run(name, changes, *(["compare"] if arguments.keep else []))
+    copies.run(name, changes, *(["compare"] if arguments.keep else []))
     details = json.loads(dvc.api.read("metrics/details.json", rev=name))
     if arguments.keep:
         settings = params.parse(dvc.api.read("params.yaml", rev=name), f"params.yaml of {name}")

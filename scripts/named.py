@@ -1,26 +1,16 @@
-"""Named experiments: the files of experiments/, and their runs by DVC next to the workspace.
+"""Named experiments: the files of experiments/ (copies.py runs them).
 
 A file holds what an experiment is for and what it changes in params.yaml. Experiments are the files at the top of
 experiments/ and those in study/ and replications/; ablations, in ablations/, compare candidates on validation speakers.
 """
 
-import json
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dvc.repo import Repo
-from dvc.utils.hydra import apply_overrides
 from pydantic import Field, ValidationError
 
-from scripts.overrides import flattened, merged
-from ser.core import params, preconditions
+from scripts.overrides import merged
+from ser.core import params
 from ser.core.errors import InputError
 from ser.core.params import Config
 
@@ -105,8 +95,6 @@ REDUCED = {
 # Their splits, by the end of their names.
 REDUCED_SPLITS = {"reduced": ("random", "split at random"), "reduced_apart": ("speaker", "speakers apart")}
 REDUCED_HOURS = 0.2  # on 2 CPU cores, about, each
-# Who commits an experiment where Git does not know the user.
-NOBODY = {"user.name": "ser", "user.email": "ser@localhost"}
 Kind = TypeVar("Kind", bound=Config)
 
 
@@ -199,90 +187,3 @@ def _describe(problem: Any, kind: type[Config]) -> str:
     if problem["type"] == "missing":
         return f"key `{key}` is missing"
     return f"key `{key}`: {problem['msg']}"
-
-
-def overrides(changes: dict[str, Any]) -> list[str]:
-    """Return `changes` to params.yaml as DVC's option -S takes them."""
-    # ++: policies in params.yaml leave out knobs that are off
-    return [f"++{key}={json.dumps(value)}" for key, value in flattened(changes)]
-
-
-def run(name: str, changes: dict[str, Any], *stages: str) -> None:
-    """Run the graph with `changes` to params.yaml, and keep it as the DVC experiment `name`.
-
-    It runs in a copy of the clone, with changes of tracked files that are not committed, and by `ser run`, which does
-    two stages at a time where `dvc exp run --temp` does one. With `stages` no more is run than they need. An earlier
-    experiment of that name is replaced; what it shares with this one comes back from DVC's cache, as do finished stages
-    of a run that was stopped. Where a stage fails, the logs are left in logs/NAME.
-
-    Raises InputError where DVC would not keep the experiment, and where Git has a branch or a tag of that name, which
-    DVC would read in its place.
-    """
-    root = Path.cwd()
-    preconditions.check_clone(root)
-    for kind in ("heads", "tags"):
-        if not _git(root, "show-ref", "--quiet", "--verify", f"refs/{kind}/{name}", check=False).returncode:
-            raise InputError(f"Git has a branch or a tag `{name}`, which hides an experiment of that name; rename it")
-    copies = root / ".dvc/tmp/copies"  # on the disk of the cache, as a rule
-    copies.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=copies, ignore_cleanup_errors=True) as place:
-        folder = _copy(root, Path(place, "clone"))
-        apply_overrides(folder / "params.yaml", overrides(changes))
-        status = subprocess.run([sys.executable, "-m", "ser", "run", *stages], cwd=folder, check=False).returncode
-        if status:
-            _keep_logs(folder / "logs", Path("logs", name))
-            sys.exit(status)
-        _git(folder, "add", "--all")
-        _dvc(folder, "exp", "save", "--force", "--name", name, *stages)
-        for ref in _experiments(root, name):
-            _git(root, "update-ref", "-d", ref)
-        (ref,) = _experiments(folder, name)
-        _git(root, "fetch", "--quiet", str(folder), f"{ref}:{ref}")
-
-
-def _copy(root: Path, folder: Path) -> Path:
-    """Clone `root` to `folder`, with its cache, its local settings of DVC and changes that are not committed."""
-    _git(root, "clone", "--quiet", "--shared", str(root), str(folder))
-    for key, name in NOBODY.items():
-        _git(folder, "config", key, _git(root, "config", key, check=False).stdout.strip() or name)
-    nobody = chain.from_iterable(("-c", f"{key}={name}") for key, name in NOBODY.items())
-    if uncommitted := _git(root, *nobody, "stash", "create").stdout.strip():
-        _git(folder, "read-tree", "--reset", "-u", uncommitted)
-        _git(folder, "reset", "--quiet")
-    with suppress(FileNotFoundError):
-        shutil.copy(root / ".dvc/config.local", folder / ".dvc")
-    with Repo(str(root)) as repo:
-        _dvc(folder, "cache", "dir", "--quiet", "--local", repo.cache.local_cache_dir)
-    _dvc(folder, "checkout", "--quiet", "--allow-missing", check=False)  # what was pulled is not made again
-    return folder
-
-
-def _keep_logs(logs: Path, place: Path) -> None:
-    shutil.rmtree(place, ignore_errors=True)
-    if logs.exists():
-        shutil.copytree(logs, place)
-        print(f"error: the logs are in {place}", file=sys.stderr)
-
-
-def _experiments(clone: Path, name: str) -> list[str]:
-    """The refs of all experiments of that name, whatever commit they started from."""
-    refs = _git(clone, "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
-    return [ref for ref in refs if ref.rpartition("/")[2] == name]
-
-
-def _git(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return _call(["git", *command], folder, check)
-
-
-def _dvc(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return _call([sys.executable, "-m", "dvc", *command], folder, check)
-
-
-def _call(command: Sequence[str], folder: Path, check: bool) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if check and ended.returncode:
-        raise InputError(
-            f"`{' '.join(command)}` failed in {folder}: {ended.stderr.strip()}; what was run is in DVC's cache, so "
-            "that once the cause is found the same command only collects it"
-        )
-    return ended

@@ -14,7 +14,7 @@ from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
 from pydantic import BaseModel
 
-from scripts import named
+from scripts import copies, named
 from scripts.overrides import flattened, merged
 from ser import schema
 from ser.core import params
@@ -36,7 +36,7 @@ def test_dvc_takes_changes_of_keys_that_params_leave_out(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for change in changes:
         shutil.copy(ROOT / "params.yaml", "params.yaml")
-        for path, of_file in to_path_overrides(named.overrides(change)).items():
+        for path, of_file in to_path_overrides(copies.overrides(change)).items():
             apply_overrides(path, of_file)
         assert params.load() == merged(COMMITTED, change)
 
@@ -141,7 +141,7 @@ def status():
 
 def test_a_run_becomes_an_experiment_and_leaves_the_workspace_alone(toy):
     for folds in (3, 4):  # the second replaces the first, although it starts from another commit
-        named.run("thirds", {"split": {"folds": folds}}, "split")
+        copies.run("thirds", {"split": {"folds": folds}}, "split")
         subprocess.run([*COMMIT, "--allow-empty", "-m", "another"], check=True)
     assert status() == " M notes.txt\n"
     assert list((toy / ".dvc/tmp").glob("copies/*")) == []
@@ -155,7 +155,7 @@ def test_a_run_becomes_an_experiment_and_leaves_the_workspace_alone(toy):
 def test_a_run_that_fails_ends_with_its_status_and_leaves_its_logs(toy):
     (toy / "status").write_text("3")
     with pytest.raises(SystemExit) as ended:
-        named.run("thirds", {})
+        copies.run("thirds", {})
     assert ended.value.code == 3
     assert (toy / "logs/thirds/split.log").read_text() == "no such corpus"
     assert not subprocess.check_output([sys.executable, "-m", "dvc", "exp", "list", "--name-only"], text=True)

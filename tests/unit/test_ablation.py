@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from scripts import ablation, named
+from scripts import ablation, copies, named
 from scripts.overrides import merged
 from ser import schema
 from ser.core import params
@@ -87,7 +87,7 @@ def project(tmp_path, monkeypatch):
         return table.getvalue()
 
     monkeypatch.setattr(ablation.dvc.api, "read", read)
-    monkeypatch.setattr(named, "run", run)
+    monkeypatch.setattr(copies, "run", run)
     return measured, actions
 
 
@@ -147,7 +147,7 @@ def before_the_second(project, monkeypatch):
     """A function that takes what is to happen between the first candidate, which is measured, and the second."""
     measured, _ = project
     measured["ablation-network-1"] = curves((0, 0, 0, 1, 0.5), (0, 1, 0, 1, 0.4))
-    run = named.run
+    run = copies.run
 
     def arrange(happens):
         def interfered(name, *arguments):
@@ -155,7 +155,7 @@ def before_the_second(project, monkeypatch):
                 happens()
             run(name, *arguments)
 
-        monkeypatch.setattr(named, "run", interfered)
+        monkeypatch.setattr(copies, "run", interfered)
 
     return arrange
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from scripts import experiment, named
+from scripts import copies, experiment, named
 from scripts.overrides import flattened, merged, override
 from ser import schema
 from ser.core import params
@@ -172,7 +172,7 @@ def test_metrics_are_kept_on_demand_and_need_no_more_than_the_comparison(options
     monkeypatch.setattr(sys, "argv", ["experiment", "text", "split.folds=3", "--as", "thirds", *options])
     runs = []
     monkeypatch.setattr(experiment.preconditions, "check_clone", lambda root: None)
-    monkeypatch.setattr(named, "run", lambda *arguments: runs.append(arguments))
+    monkeypatch.setattr(copies, "run", lambda *arguments: runs.append(arguments))
     monkeypatch.setattr(experiment.dvc.api, "read", lambda path, rev: files[path, rev])
     experiment.main()
     ((name, changes, *targets),) = runs
@@ -188,7 +188,7 @@ def test_a_member_of_a_series_is_run_by_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["experiment", "synthetic_25"])
     runs = []
     monkeypatch.setattr(experiment.preconditions, "check_clone", lambda root: None)
-    monkeypatch.setattr(named, "run", lambda *arguments: runs.append(arguments))
+    monkeypatch.setattr(copies, "run", lambda *arguments: runs.append(arguments))
     details = (ROOT / "metrics/details.json").read_text()
     monkeypatch.setattr(experiment.dvc.api, "read", lambda path, rev: details)
     experiment.main()
@@ -204,7 +204,7 @@ def clone(tmp_path, monkeypatch):
     subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "first"], cwd=tmp_path, check=True)
     Repo.init(tmp_path).close()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(named, "_copy", None)
+    monkeypatch.setattr(copies, "_copy", None)
 
 
 def test_one_function_reads_yaml():
@@ -219,7 +219,7 @@ def test_one_function_reads_yaml():
 def test_a_clone_whose_experiments_dvc_would_not_keep_is_refused_first():
     Path(".git/shallow").write_bytes(subprocess.check_output(["git", "rev-parse", "HEAD"]))
     with pytest.raises(InputError, match="it is shallow .* `git fetch --unshallow`$"):
-        named.run("thirds", {})
+        copies.run("thirds", {})
 
 
 @pytest.mark.usefixtures("clone")
@@ -227,7 +227,7 @@ def test_a_clone_whose_experiments_dvc_would_not_keep_is_refused_first():
 def test_a_name_that_git_knows_is_refused(kind):
     subprocess.run(["git", kind, "thirds"], check=True)
     with pytest.raises(InputError, match="Git has a branch or a tag `thirds`"):
-        named.run("thirds", {})
+        copies.run("thirds", {})
 
 
 def test_a_series_is_no_experiment(monkeypatch, capsys):
