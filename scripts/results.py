@@ -12,7 +12,7 @@ first of them (`python -m scripts.fusion ARM`).
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -42,42 +42,41 @@ BEGIN = "<!-- results: "
 MARK = re.compile(rf"({BEGIN}(.*?) -->\n)((?:(?!{BEGIN}).)*?)(<!-- end -->)", re.DOTALL)
 
 
+class Measured(NamedTuple):
+    """What is shown."""
+
+    default: Details  # of the default run
+    fold_ua: dict[str, pd.Series]  # {arm: series as of fold_differences.read}
+    experiments: dict[str, Details]  # by name, those that were kept
+    ablations: dict[str, Any]  # by name, the complete ones
+    fixed_features: dict[str, dict[str, Details]]  # {title: {setting: details}}, see study_tables.published
+    fusion: Details | None  # None where it was not run
+
+
 def main() -> None:
     """Rewrite the tables of all documents, and the pictures of the leakage and of the whole study."""
-    default, fold_ua, experiments, ablations, fixed_features, fusion = load()
-    sections = contents(default, fold_ua, experiments, ablations, fixed_features, fusion)
+    measured = load()
+    sections = contents(measured)
     texts = {document: filled(document, sections) for document in DOCUMENTS}
     for document, text in texts.items():
         with replacing(document) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    for path, picture in pictures(default, experiments, fusion).items():
+    for path, picture in pictures(measured).items():
         figures.save(picture, path)
 
 
-def pictures(default: Details, experiments: dict[str, Details], fusion: Details | None) -> dict[Path, Figure]:
-    """Return the pictures that can be drawn from what `load` returns, by their paths."""
+def pictures(measured: Measured) -> dict[Path, Figure]:
+    """Return the pictures that can be drawn from what was measured, by their paths."""
     drawn = {}
-    if random := experiments.get("random_split"):
-        drawn[LEAKAGE] = leakage_figure.picture(default, random)
-        if fusion and (noise := experiments.get("from_noise")):
-            drawn[SUMMARY] = summary_figure.picture(default, random, noise, fusion)
+    if random := measured.experiments.get("random_split"):
+        drawn[LEAKAGE] = leakage_figure.picture(measured.default, random)
+        if measured.fusion and (noise := measured.experiments.get("from_noise")):
+            drawn[SUMMARY] = summary_figure.picture(measured.default, random, noise, measured.fusion)
     return drawn
 
 
-def load() -> tuple[
-    Details,
-    dict[str, pd.Series],
-    dict[str, Details],
-    dict[str, Any],
-    dict[str, dict[str, Details]],
-    Details | None,
-]:
-    """Return all that is shown.
-
-    These are the default run, `{arm: series as of fold_differences.read}`, `{name: details}` of the
-    experiments that were kept, `{name: results}` of the complete ablations, those of classifiers on fixed features (see
-    `study_tables.published`), and the fusion, None where it was not run.
-    """
+def load() -> Measured:
+    """Return all that is shown; raises InputError where there is no default run."""
     if not kept_metrics.DEFAULT.exists():
         raise InputError(f"{kept_metrics.DEFAULT} is missing: there are no results yet; run `dvc repro`")
     default = kept_metrics.read(kept_metrics.DEFAULT)
@@ -87,7 +86,7 @@ def load() -> tuple[
     ablations = _kept(asked, kept_metrics.ABLATIONS)
     ablations = {name: results for name, results in ablations.items() if is_complete(results, asked[name])}
     fusion = kept_metrics.read(kept_metrics.FUSION) if kept_metrics.FUSION.exists() else None
-    return default, fold_ua, experiments, ablations, fixed_features(), fusion
+    return Measured(default, fold_ua, experiments, ablations, fixed_features(), fusion)
 
 
 def fixed_features() -> dict[str, dict[str, Details]]:
@@ -132,15 +131,9 @@ def is_complete(results: dict[str, Any], ablation: named.Ablation) -> bool:
     return {label: candidate["changes"] for label, candidate in results["candidates"].items()} == ablation.candidates
 
 
-def contents(
-    default: Details,
-    fold_ua: dict[str, pd.Series],
-    experiments: dict[str, Details],
-    ablations: dict[str, Any],
-    fixed_features: dict[str, dict[str, Details]],
-    fusion: Details | None,
-) -> dict[str, str]:
-    """Return {mark: Markdown} of everything there is to show, from what `load` returns."""
+def contents(measured: Measured) -> dict[str, str]:
+    """Return {mark: Markdown} of everything there is to show."""
+    default, fold_ua, experiments, ablations, fixed_features, fusion = measured
     current, plan = params.load(), planned()
     runs, with_goal = {"default": default} | experiments, named.with_goal()
     arms = [*current["study"]["arms"], *current["study"]["generators"]]
@@ -175,10 +168,10 @@ def contents(
         else:
             details = kept[name]["enhanced"] if name == "from_noise" else kept[name]
             sections[name] = study_tables.run(details)
-    measured = {f"ablations/{name}": results for name, results in ablations.items()}
+    chosen = {f"ablations/{name}": results for name, results in ablations.items()}
     for mark in (f"ablations/{name}" for name in named.ablations()):
-        sections[mark] = study_tables.ablation(measured[mark]) if mark in measured else _not_run([plan[mark]])
-    missing = {mark: part for mark, part in plan.items() if mark not in experiments | measured}
+        sections[mark] = study_tables.ablation(chosen[mark]) if mark in chosen else _not_run([plan[mark]])
+    missing = {mark: part for mark, part in plan.items() if mark not in experiments | chosen}
     missing |= {name: part for name, part in FIXED_FEATURES.items() if fixed_features.get(part.title) == {}}
     missing |= {} if fusion else {"fusion": FUSION}
     sections["missing"] = study_tables.missing(missing)

@@ -38,17 +38,16 @@ def test_the_tables_of_reliability_are_those_of_the_results():
 
 @pytest.mark.parametrize("document", results.DOCUMENTS, ids=str)
 def test_the_tables_of_the_results_are_those_of_the_committed_metrics(document):
-    assert document.read_text() == results.filled(document, results.contents(*results.load()))
+    assert document.read_text() == results.filled(document, results.contents(results.load()))
 
 
 def test_all_results_are_shown():
     shown = {match[2] for document in results.DOCUMENTS for match in results.MARK.finditer(document.read_text())}
-    assert shown == set(results.contents(*results.load()))
+    assert shown == set(results.contents(results.load()))
 
 
 def test_the_pictures_are_those_of_the_committed_metrics(tmp_path):
-    default, _, experiments, *_, fusion = results.load()
-    drawn = results.pictures(default, experiments, fusion)
+    drawn = results.pictures(results.load())
     assert set(drawn) == {results.LEAKAGE, results.SUMMARY}
     for path, picture in drawn.items():
         figures.save(picture, tmp_path / path.name)

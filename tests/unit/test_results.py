@@ -300,7 +300,7 @@ def at_the_root(monkeypatch):
 def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     kept = {name: experiment(name) for name in ("random_split", "synthetic_50", "text")}
     fixed_features = {part.title: {} for part in results.FIXED_FEATURES.values()}
-    sections = results.contents(default, fold_ua(*ARMS), kept, {"length": RATE}, fixed_features, None)
+    sections = results.contents(results.Measured(default, fold_ua(*ARMS), kept, {"length": RATE}, fixed_features, None))
     missing = {row[0]: row[1:] for row in rows(sections["missing"])}
     ablations = {f"ablations/{name}" for name in ABLATIONS}
     everything = {*results.parts(), *ablations, *results.FIXED_FEATURES, "fusion", "**all that was timed**"}
@@ -324,7 +324,7 @@ def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
 
 @pytest.mark.usefixtures("at_the_root")
 def test_an_experiment_without_results_names_its_command(default):
-    sections = results.contents(default, fold_ua(*ARMS), {}, {}, {}, None)
+    sections = results.contents(results.Measured(default, fold_ua(*ARMS), {}, {}, {}, None))
     command = "`python -m scripts.experiment random_split --keep`"
     hours = results.parts()["random_split"].hours
     assert sections["random_split"] == f"Not run yet: {command}; about {hours} hours on 2 cores."
@@ -337,7 +337,10 @@ def test_an_experiment_that_nobody_timed_says_so():
 
 @pytest.mark.usefixtures("at_the_root")
 def test_an_arm_without_results_is_named_in_the_headline_table(default):
-    table = {row[0]: row[1:] for row in rows(results.contents(default, fold_ua(*ARMS), {}, {}, {}, None)["arms"])}
+    table = {
+        row[0]: row[1:]
+        for row in rows(results.contents(results.Measured(default, fold_ua(*ARMS), {}, {}, {}, None))["arms"])
+    }
     study = COMMITTED["study"]
     assert set(table) == {*study["arms"], *study["generators"]}
     for arm in set(table) - set(ARMS):
@@ -352,7 +355,7 @@ def test_settings_that_have_changed_since_are_named(default):
     for change in ("split.folds=9", "generators.vae.fit.frames=8", "generators.vae.fit.a=1", "generators.vae.b=2"):
         kept["text"]["params"] = merged(kept["text"]["params"], override(change))
     kept["synthetic_50"]["params"] = merged(kept["synthetic_50"]["params"], override("arms.vae.share=0.3"))
-    sections = results.contents(default, fold_ua(*ARMS), kept, {}, {}, None)
+    sections = results.contents(results.Measured(default, fold_ua(*ARMS), kept, {}, {}, None))
     folds = results.parts()["text"].changes["split"]["folds"]
     assert [row[0] for row in rows(sections["real_data"])] == ["10 %", "50 %"]  # not next to a run of other settings
     assert rows(sections["other_settings"]) == [
@@ -419,7 +422,7 @@ def test_committed_experiments_were_run_with_the_settings_that_they_have_now_but
 def test_a_study_without_generators():
     plain = details(arms=("baseline", "augmented"))
     plain |= {"enhanced": plain, "fused": plain}
-    sections = results.contents(plain, fold_ua("baseline", "augmented"), {}, {}, {}, None)
+    sections = results.contents(results.Measured(plain, fold_ua("baseline", "augmented"), {}, {}, {}, None))
     assert sections["quality"] == "No generator took part."
 
 
@@ -472,7 +475,9 @@ def test_everything_run(default):
     complete = details(arms=("baseline", "masked", "augmented", *COMMITTED["study"]["generators"]))
     complete |= {"enhanced": default["enhanced"], "fused": default["fused"]}
     ablations = dict.fromkeys(ABLATIONS, RATE)
-    sections = results.contents(complete, fold_ua(*complete["arms"]), everything, ablations, {}, default["fused"])
+    sections = results.contents(
+        results.Measured(complete, fold_ua(*complete["arms"]), everything, ablations, {}, default["fused"])
+    )
     assert sections["missing"] == "Everything was run."
     assert sections["other_settings"].startswith("All experiments were run with the settings")
     assert [row[0] for row in rows(sections["real_data"])] == ["10 %", "25 %", "50 %", "100 %"]
