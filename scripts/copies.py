@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,7 @@ def run(name: str, changes: dict[str, Any], *stages: str) -> None:
     It runs in a copy of the clone, with changes of tracked files that are not committed, and by `ser run`, which does
     two stages at a time where `dvc exp run --temp` does one. With `stages` no more is run than they need. An earlier
     experiment of that name is replaced; what it shares with this one comes back from DVC's cache, as do finished stages
-    of a run that was stopped. Where a stage fails, the logs are left in logs/NAME.
+    of a run that was stopped. Where a stage fails, the logs are left in logs/NAME. SIGTERM ends the stages first.
 
     Raises InputError where DVC would not keep the experiment, and where Git has a branch or a tag of that name, which
     DVC would read in its place.
@@ -49,8 +50,7 @@ def run(name: str, changes: dict[str, Any], *stages: str) -> None:
     with tempfile.TemporaryDirectory(dir=copies, ignore_cleanup_errors=True) as place:
         folder = _copy(root, Path(place, "clone"))
         apply_overrides(folder / "params.yaml", overrides(changes))
-        status = subprocess.run([sys.executable, "-m", "ser", "run", *stages], cwd=folder, check=False).returncode
-        if status:
+        if status := _ser_run(folder, stages):
             _keep_logs(folder / "logs", Path("logs", name))
             sys.exit(status)
         _git(folder, "add", "--all")
@@ -76,6 +76,17 @@ def _copy(root: Path, folder: Path) -> Path:
         _dvc(folder, "cache", "dir", "--quiet", "--local", repo.cache.local_cache_dir)
     _dvc(folder, "checkout", "--quiet", "--allow-missing", check=False)  # what was pulled is not made again
     return folder
+
+
+def _ser_run(folder: Path, stages: Sequence[str]) -> int:
+    """The status of `ser run`, to which SIGTERM is passed on, so that it can end its stages."""
+    running = subprocess.Popen([sys.executable, "-m", "ser", "run", *stages], cwd=folder)
+    before = signal.signal(signal.SIGTERM, lambda *_: running.terminate())
+    try:
+        return running.wait()
+    finally:
+        running.wait()  # after Ctrl-C, which it got as well
+        signal.signal(signal.SIGTERM, before)
 
 
 def _keep_logs(logs: Path, place: Path) -> None:

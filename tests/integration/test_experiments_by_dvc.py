@@ -87,12 +87,16 @@ def test_the_command_names_the_key_and_runs_nothing(tmp_path):
 
 COMMIT = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q"]
 PROGRAM = """
-import sys
+import os, signal, sys
 from pathlib import Path
 Path("logs").mkdir()
 Path("logs/split.log").write_text("no such corpus")
 Path("metrics.json").write_text('{"ua": 0.5}')
 Path("seen.txt").write_text(Path("notes.txt").read_text() + " ".join(sys.argv[1:]))
+if Path("status").read_text() == "stopped":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.kill(os.getppid(), signal.SIGTERM)
+    signal.pause()
 sys.exit(int(Path("status").read_text()))
 """
 STAGES = """
@@ -159,3 +163,11 @@ def test_a_run_that_fails_ends_with_its_status_and_leaves_its_logs(toy):
     assert ended.value.code == 3
     assert (toy / "logs/thirds/split.log").read_text() == "no such corpus"
     assert not subprocess.check_output([sys.executable, "-m", "dvc", "exp", "list", "--name-only"], text=True)
+
+
+def test_a_run_that_is_told_to_stop_ends_its_stages_first(toy):
+    (toy / "status").write_text("stopped")  # which sends SIGTERM to this process
+    with pytest.raises(SystemExit) as ended:
+        copies.run("thirds", {})
+    assert ended.value.code == 143
+    assert list((toy / ".dvc/tmp").glob("copies/*")) == []
