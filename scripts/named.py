@@ -94,7 +94,7 @@ REDUCED = {
 }
 # Their splits, by the end of their names.
 REDUCED_SPLITS = {"reduced": ("random", "split at random"), "reduced_apart": ("speaker", "speakers apart")}
-REDUCED_HOURS = 0.2  # on 2 CPU cores, about, each
+REDUCED_HOURS = 0.3  # on 2 CPU cores, about, each
 Kind = TypeVar("Kind", bound=Config)
 
 
