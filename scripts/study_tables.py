@@ -292,8 +292,8 @@ def missing(parts: dict[str, Planned]) -> str:
     if not parts:
         return "Everything was run."
     rows = [
-        [name, part.title, f"`{part.command}`", "not timed" if part.hours is None else f"{part.hours:g}"]
+        [name, f"`{part.command}`", "not timed" if part.hours is None else f"{part.hours:g}"]
         for name, part in parts.items()
     ]
-    rows.append(["**all that was timed**", "", "", f"{sum(part.hours or 0 for part in parts.values()):.1f}"])
-    return tables.markdown([["part", "what", "command", "hours on 2 cores"], *rows])
+    rows.append(["**all that was timed**", "", f"{sum(part.hours or 0 for part in parts.values()):.1f}"])
+    return tables.markdown([["part", "command", "hours on 2 cores"], *rows])
