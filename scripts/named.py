@@ -93,7 +93,7 @@ REDUCED = {
     },
 }
 # Their splits, by the end of their names.
-REDUCED_SPLITS = {"reduced": ("random", "split at random"), "reduced_apart": ("speaker", "speakers apart")}
+REDUCED_SPLITS = {"reduced": "random", "reduced_apart": "speaker"}
 REDUCED_HOURS = 0.3  # on 2 CPU cores, about, each
 Kind = TypeVar("Kind", bound=Config)
 
@@ -127,13 +127,9 @@ def reduced(name: str, replication: Replication) -> dict[str, Replication]:
     changes = merged(merged(replication.changes, REDUCED), replication.reduced)
     return {
         f"{name}_{end}": replication.model_copy(
-            update={
-                "title": f"{replication.title}, reduced, {how}",
-                "hours": REDUCED_HOURS,
-                "changes": merged(changes, {"split": {"protocol": protocol}}),
-            }
+            update={"hours": REDUCED_HOURS, "changes": merged(changes, {"split": {"protocol": protocol}})}
         )
-        for end, (protocol, how) in REDUCED_SPLITS.items()
+        for end, protocol in REDUCED_SPLITS.items()
     }
 
 

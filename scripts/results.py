@@ -29,15 +29,12 @@ from ser.reporting import figures, tables
 
 DOCUMENTS = (Path("README.md"), *(Path("docs", f"{name}.md") for name in ("results", "choices", "reliability")))
 LEAKAGE, SUMMARY = Path("plots/leakage.png"), Path("plots/summary.png")
-# Classifiers on fixed features, by the names of their scripts.
+# Classifiers on fixed features: titles, by the names of their scripts.
 FIXED_FEATURES = {
-    name: Planned(title, None, f"python -m scripts.{name}")
-    for name, title in {
-        "opensmile_svm": "openSMILE's ComParE 2016 and an SVM",
-        "speech_encoder": "logistic regression on a frozen speech encoder",
-    }.items()
+    "opensmile_svm": "openSMILE's ComParE 2016 and an SVM",
+    "speech_encoder": "logistic regression on a frozen speech encoder",
 }
-FUSION = Planned("An arm fused with openSMILE's features", None, "python -m scripts.fusion augmented")
+FUSION = Planned(None, "python -m scripts.fusion augmented")
 BEGIN = "<!-- results: "
 MARK = re.compile(rf"({BEGIN}(.*?) -->\n)((?:(?!{BEGIN}).)*?)(<!-- end -->)", re.DOTALL)
 
@@ -91,7 +88,7 @@ def load() -> Measured:
 
 def fixed_features() -> dict[str, dict[str, Details]]:
     """Return {title: {setting: details}} of each classifier on fixed features; one that was not run is empty."""
-    svm, encoder = (part.title for part in FIXED_FEATURES.values())
+    svm, encoder = FIXED_FEATURES.values()
     measured = {svm: kept_metrics.read(kept_metrics.OPENSMILE_SVM) if kept_metrics.OPENSMILE_SVM.exists() else {}}
     encoders = sorted(kept_metrics.SPEECH_ENCODERS.glob("*.json"))
     if not encoders:
@@ -115,13 +112,12 @@ def parts() -> dict[str, named.Experiment]:
 
 
 def planned() -> dict[str, Planned]:
-    """Return {mark: (title, hours on 2 cores or None, command)} of every experiment of `parts` and every ablation."""
+    """Return {mark: (hours on 2 cores or None, command)} of every experiment of `parts` and every ablation."""
     experiments = {
-        name: Planned(part.title, part.hours, f"python -m scripts.experiment {name} --keep")
-        for name, part in parts().items()
+        name: Planned(part.hours, f"python -m scripts.experiment {name} --keep") for name, part in parts().items()
     }
     return experiments | {
-        f"ablations/{name}": Planned(ablation.title, ablation.hours, f"python -m scripts.ablation {name}")
+        f"ablations/{name}": Planned(ablation.hours, f"python -m scripts.ablation {name}")
         for name, ablation in named.ablations().items()
     }
 
@@ -172,7 +168,11 @@ def contents(measured: Measured) -> dict[str, str]:
     for mark in (f"ablations/{name}" for name in named.ablations()):
         sections[mark] = study_tables.ablation(chosen[mark]) if mark in chosen else _not_run([plan[mark]])
     missing = {mark: part for mark, part in plan.items() if mark not in experiments | chosen}
-    missing |= {name: part for name, part in FIXED_FEATURES.items() if fixed_features.get(part.title) == {}}
+    missing |= {
+        name: Planned(None, f"python -m scripts.{name}")
+        for name, title in FIXED_FEATURES.items()
+        if fixed_features.get(title) == {}
+    }
     missing |= {} if fusion else {"fusion": FUSION}
     sections["missing"] = study_tables.missing(missing)
     return sections

@@ -22,7 +22,6 @@ GAINS = {"baseline": 5.0, "augmented": 2.0}
 class Planned(NamedTuple):
     """An experiment or ablation that can be run."""
 
-    title: str
     hours: float | None  # on 2 CPU cores; None: not timed
     command: str
 

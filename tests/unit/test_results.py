@@ -175,7 +175,7 @@ def test_published_results_stand_next_to_ours(default):
 
 def test_each_frozen_speech_encoder_has_a_row_once_one_was_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    svm, encoder = (part.title for part in results.FIXED_FEATURES.values())
+    svm, encoder = results.FIXED_FEATURES.values()
     assert results.fixed_features() == {svm: {}, encoder: {}}
     kept_metrics.SPEECH_ENCODERS.mkdir(parents=True)
     for name in ("wavlm", "whisper"):
@@ -299,7 +299,7 @@ def at_the_root(monkeypatch):
 @pytest.mark.usefixtures("at_the_root")
 def test_what_was_not_run_has_its_command_and_hours_and_no_table(default):
     kept = {name: experiment(name) for name in ("random_split", "synthetic_50", "text")}
-    fixed_features = {part.title: {} for part in results.FIXED_FEATURES.values()}
+    fixed_features = {title: {} for title in results.FIXED_FEATURES.values()}
     sections = results.contents(results.Measured(default, fold_ua(*ARMS), kept, {"length": RATE}, fixed_features, None))
     missing = {row[0]: row[1:] for row in rows(sections["missing"])}
     ablations = {f"ablations/{name}" for name in ABLATIONS}
@@ -331,7 +331,7 @@ def test_an_experiment_without_results_names_its_command(default):
 
 
 def test_an_experiment_that_nobody_timed_says_so():
-    part = study_tables.Planned("A title", None, "a command")
+    part = study_tables.Planned(None, "a command")
     assert rows(study_tables.missing({"a": part}))[0] == ["a", "`a command`", "not timed"]
 
 
